@@ -11,8 +11,6 @@ __all__ = ["NOMINAL", "Count", "Dataset", "FileRef", "Kind", "Part", "Variation"
 
 Kind = Literal["data", "mc"]
 
-_NO_METADATA: Final[Mapping[str, Any]] = MappingProxyType({})
-
 
 @dataclass(frozen=True, slots=True)
 class FileRef:
@@ -57,7 +55,7 @@ class Dataset:
 
     name: str
     files: tuple[FileRef, ...]
-    metadata: Mapping[str, Any] = field(default=_NO_METADATA)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))

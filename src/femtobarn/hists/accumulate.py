@@ -1,0 +1,142 @@
+"""Sums that do not depend on how the events were cut into parts.
+
+Every sum of weights is kept as an unevaluated pair (value, compensation), Knuth's two-sum.  Adding a
+million weights in one part or in ten thousand gives the same total to the last bits of float64, and
+merging is addition of such pairs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from femtobarn.hists.spec import HistSpec
+
+__all__ = ["NOMINAL_KEY", "Compensated", "Histogram", "Key"]
+
+Array = NDArray[np.float64]
+#: region, process (a dataset until normalisation), variation
+Key = tuple[str, str, str]
+NOMINAL_KEY = "nominal"
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _fill(bins: Any, weights: Any, sums: Any) -> None:
+    """Add weights (n,) into ``sums`` (4, nbins): sumw, its compensation, sumw2, its compensation."""
+    for i in range(bins.shape[0]):
+        b = bins[i]
+        w = weights[i]
+        x = w
+        for row in range(0, 4, 2):
+            s = sums[row, b]
+            t = s + x
+            v = t - s
+            sums[row + 1, b] += (s - (t - v)) + (x - v)
+            sums[row, b] = t
+            x = w * w
+
+
+def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """a + b as a rounded sum and its exact error (Knuth, The Art of Computer Programming 2, 4.2.2)."""
+    s = a + b
+    v = s - a
+    return s, (a - (s - v)) + (b - v)
+
+
+def _add(a: Array, b: Array) -> Array:
+    """Sum of two arrays of (value, compensation) row pairs."""
+    out = np.empty_like(a)
+    for row in range(0, len(a), 2):
+        total, error = _two_sum(a[row], b[row])
+        out[row], out[row + 1] = _two_sum(total, error + (a[row + 1] + b[row + 1]))
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Compensated:
+    """A float that remembers what rounding took away."""
+
+    value: float = 0.0
+    compensation: float = 0.0
+
+    @classmethod
+    def of(cls, values: NDArray[Any] | float) -> Compensated:
+        """The sum of an array."""
+        sums = np.zeros((4, 1))
+        flat = np.atleast_1d(np.asarray(values, dtype=np.float64))
+        _fill(np.zeros(len(flat), dtype=np.int64), flat, sums)
+        return cls(float(sums[0, 0]), float(sums[1, 0]))
+
+    def __add__(self, other: Compensated) -> Compensated:
+        pair = _add(
+            np.array([self.value, self.compensation]), np.array([other.value, other.compensation])
+        )
+        return Compensated(float(pair[0]), float(pair[1]))
+
+    def __float__(self) -> float:
+        return self.value + self.compensation
+
+
+class Histogram:
+    """Weighted counts of one :class:`HistSpec`, one dense block per (region, process, variation).
+
+    Only categories that were touched take memory; ``+`` merges the union of categories.
+    """
+
+    __slots__ = ("blocks", "spec")
+
+    def __init__(self, spec: HistSpec, blocks: dict[Key, Array] | None = None) -> None:
+        self.spec = spec
+        self.blocks: dict[Key, Array] = blocks or {}
+
+    def block(self, key: Key) -> Array:
+        """(4, bins with flow, flattened) pair sums of a category, created empty when new."""
+        found = self.blocks.get(key)
+        if found is None:
+            found = self.blocks[key] = np.zeros((4, int(np.prod(self.spec.shape))))
+        return found
+
+    def fill(self, key: Key, *values: NDArray[Any], weight: NDArray[Any] | float = 1.0) -> None:
+        """Add events: one array of values an axis, all of one length."""
+        if len(values) != len(self.spec.axes):
+            raise ValueError(f"histogram {self.spec.name!r} has {len(self.spec.axes)} axes, not {len(values)}")
+        length = len(values[0])
+        bins = np.zeros(length, dtype=np.int64)
+        for axis, array in zip(self.spec.axes, values, strict=True):
+            if len(array) != length:
+                raise ValueError(f"histogram {self.spec.name!r}: values differ in length")
+            bins = bins * (axis.nbins + 2) + axis.index(array)
+        weights = np.broadcast_to(np.asarray(weight, dtype=np.float64), (length,))
+        _fill(bins, weights, self.block(key))
+
+    def fill_binned(self, key: Key, sumw: NDArray[Any], sumw2: NDArray[Any]) -> None:
+        """Add an already binned spectrum with flow bins (published histograms)."""
+        extra = np.zeros((4, int(np.prod(self.spec.shape))))
+        extra[0], extra[2] = np.ravel(sumw), np.ravel(sumw2)
+        self.blocks[key] = _add(self.block(key), extra)
+
+    def __add__(self, other: Histogram) -> Histogram:
+        if self.spec != other.spec:
+            raise ValueError(f"histogram {self.spec.name!r}: binnings differ, cannot add")
+        blocks = dict(self.blocks)
+        for key, block in other.blocks.items():
+            blocks[key] = _add(blocks[key], block) if key in blocks else block
+        return Histogram(self.spec, blocks)
+
+    def values(self, key: Key, *, flow: bool = False) -> Array:
+        """Sums of weights of a category (zeros if it was never filled)."""
+        return self._row(key, 0, flow=flow)
+
+    def variances(self, key: Key, *, flow: bool = False) -> Array:
+        """Sums of squared weights of a category."""
+        return self._row(key, 2, flow=flow)
+
+    def _row(self, key: Key, row: int, *, flow: bool) -> Array:
+        block = self.blocks.get(key)
+        shape = self.spec.shape
+        array = np.zeros(shape) if block is None else (block[row] + block[row + 1]).reshape(shape)
+        return array if flow else array[tuple(slice(1, -1) for _ in shape)]

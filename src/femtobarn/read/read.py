@@ -1,0 +1,99 @@
+"""From declared columns to :class:`Events`: checked first, read once, in house units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from femtobarn.errors import DataError, nearest
+from femtobarn.kernels.jagged import Jagged
+from femtobarn.read.columns import Column, Events
+from femtobarn.read.source import Source
+
+__all__ = ["check_unit", "missing_columns", "read_events", "require_columns"]
+
+#: Medians of the leading transverse momentum outside of these bounds (GeV) are a unit mistake.
+_PT_BOUNDS = (0.5, 1000.0)
+
+
+def missing_columns(source: Source, names: Iterable[str]) -> list[str]:
+    """Logical names whose branch the file does not have."""
+    return [name for name in names if source.schema.resolve(name).name not in source.branches]
+
+
+def require_columns(source: Source, names: Iterable[str], *, where: str) -> None:
+    """Refuse a file that lacks a declared column, naming the branch and its nearest neighbours."""
+    missing = missing_columns(source, names)
+    if not missing:
+        return
+    branches = [source.schema.resolve(name).name for name in missing]
+    raise DataError(
+        f"tree {source.tree!r} lacks {'branch' if len(missing) == 1 else 'branches'} "
+        + ", ".join(repr(branch) for branch in branches),
+        where=where,
+        near=nearest(branches[0], source.branches),
+        action=f"the analysis declares {'it' if len(missing) == 1 else 'them'} as "
+        + ", ".join(repr(name) for name in missing),
+    )
+
+
+def read_events(
+    source: Source, needed: Sequence[str], optional: Sequence[str], start: int, stop: int, *, where: str
+) -> Events:
+    """Read a range of entries.
+
+    Parameters
+    ----------
+    source : Source
+    needed, optional : sequences of logical names
+        A needed column that is absent is an error; an absent optional one is left out.
+    start, stop : int
+        Entry range.
+    where : str
+        The file, for error messages.
+    """
+    if source.objects:
+        return Events(stop - start, {}, source.objects)
+    require_columns(source, needed, where=where)
+    absent = set(missing_columns(source, optional))
+    names = [*needed, *(name for name in optional if name not in absent and name not in needed)]
+    resolved = {name: source.schema.resolve(name) for name in names}
+    raw = source.read(list(dict.fromkeys(branch.name for branch in resolved.values())), start, stop)
+    columns = {name: _scaled(raw[branch.name], branch.scale) for name, branch in resolved.items()}
+    return Events(stop - start, columns)
+
+
+def _scaled(column: Column, scale: float) -> Column:
+    if scale == 1.0:
+        return column
+    if isinstance(column, Jagged):
+        return column.like(column.values * scale)
+    return column * scale
+
+
+def check_unit(source: Source, *, where: str, entries: int = 1000) -> None:
+    """Refuse a file whose momenta are in another unit than its schema says."""
+    name = source.schema.unit_check
+    if name is None or not source.entries:
+        return
+    branch = source.schema.resolve(name)
+    if branch.name not in source.branches:
+        return
+    column = _scaled(source.read([branch.name], 0, min(entries, source.entries))[branch.name], branch.scale)
+    if isinstance(column, Jagged):
+        first = column.offsets[:-1][column.counts > 0]
+        values = column.values[first]
+    else:
+        values = column
+    if not len(values):
+        return
+    median = float(np.median(values))
+    if not _PT_BOUNDS[0] <= median <= _PT_BOUNDS[1]:
+        unit = "MeV" if branch.scale == 1.0 else "GeV"
+        raise DataError(
+            f"branch {branch.name!r} has a median of {median:g} GeV when read as {source.schema.name}: "
+            f"a unit mistake (the file seems to hold {unit})",
+            where=where,
+            action="choose the release that these files belong to",
+        )

@@ -1,0 +1,229 @@
+"""Opening one input file: what is in it, and how to get columns of a range of entries.
+
+Every kind of file is a :class:`Source`.  A ROOT tree is the usual one; tables (CSV, Parquet),
+published histogram files and EDM files are others with the same four attributes and two methods.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from femtobarn.errors import DataError, FemtobarnError, nearest
+from femtobarn.read.columns import Column, to_column
+from femtobarn.read.schema import RAW, Schema, find_schema, schema_names
+from femtobarn.records import FileRef
+
+__all__ = ["RootTree", "Source", "open_source"]
+
+
+class Source(Protocol):
+    """An open file, seen through one schema."""
+
+    schema: Schema
+    tree: str
+    entries: int
+    uuid: str
+    size: int
+    branches: frozenset[str]
+    objects: Mapping[str, Any]
+
+    def clusters(self) -> list[int]:
+        """Entry numbers where a part may begin or end without splitting a cluster."""
+        ...
+
+    def read(self, branches: Sequence[str], start: int, stop: int) -> dict[str, Column]:
+        """Columns of the entries ``start <= i < stop``, as stored (no unit scale)."""
+        ...
+
+    def stored_bytes(self, branches: Sequence[str]) -> int:
+        """Compressed bytes of these branches in the whole file."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def open_source(ref: FileRef, schemas: Sequence[str] = ()) -> Source:
+    """Open a file and find out which of the schemas (all, if none are named) it has.
+
+    Raises
+    ------
+    DataError
+        The file is missing, empty, damaged, of an unknown kind, or of none of the schemas; the message
+        names the file, what it holds and what it looks like.
+    """
+    candidates = [find_schema(name) for name in schemas]
+    suffix = ref.url.rsplit("/", 1)[-1].rsplit(".", 1)[-1].lower()
+    if "://" not in ref.url:
+        _check_local(ref.url)
+    if suffix in ("csv", "parquet"):
+        from femtobarn.read.tables import open_table
+
+        return open_table(ref, candidates)
+    with reading(ref.url):
+        return _open_root(ref, candidates)
+
+
+def _check_local(url: str) -> None:
+    path = Path(url)
+    if not path.exists():
+        beside = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError("no such file", where=url, near=nearest(path.name, beside))
+    if path.is_dir():
+        raise DataError("is a folder, not a file", where=url, action=f"use '{url}/*.root'")
+    if not os.access(path, os.R_OK):
+        raise DataError("cannot be read (permission denied)", where=url)
+    if path.stat().st_size == 0:
+        raise DataError("is empty (0 bytes)", where=url, action="fetch it again")
+
+
+@contextmanager
+def reading(url: str, what: str = "") -> Iterator[None]:
+    """Turn whatever a reader library raises on damaged bytes into one :class:`DataError`.
+
+    Decoders fail in many ways on damaged input (struct, zlib, index and key errors, recursion); all of
+    them mean the same to the user, so this border catches :class:`Exception`.
+    """
+    try:
+        yield
+    except FemtobarnError:
+        raise
+    except MemoryError as error:
+        raise DataError("needs more memory than there is (damaged sizes?)", where=url) from error
+    except Exception as error:  # noqa: BLE001 - see the docstring
+        reason = str(error).strip().split("\n", 1)[0][:200] or type(error).__name__
+        raise DataError(
+            f"cannot be read{what}: {type(error).__name__}: {reason}",
+            where=url,
+            action="the file is damaged, truncated or not what its name says; fetch it again or leave it out",
+        ) from error
+
+
+def _open_root(ref: FileRef, candidates: Sequence[Schema]) -> Source:
+    import uproot
+
+    file = uproot.open(ref.url)
+    classes: dict[str, str] = file.classnames(cycle=False)
+    trees = [name for name, kind in classes.items() if kind == "TTree" or "RNTuple" in kind]
+    histograms = [name for name, kind in classes.items() if kind.startswith(("TH1", "TH2"))]
+    if not trees and histograms:
+        from femtobarn.read.histfile import HistogramFile
+
+        return HistogramFile.choose(ref, file, histograms, candidates)
+    if not trees:
+        raise DataError("holds neither a tree nor histograms", where=ref.url,
+                        action="it contains: " + (", ".join(list(classes)[:8]) or "nothing"))  # fmt: skip
+    if ref.tree is not None and ref.tree not in trees:
+        raise DataError(f"has no tree {ref.tree!r}", where=ref.url, near=nearest(ref.tree, trees),
+                        action="trees in this file: " + ", ".join(trees))  # fmt: skip
+    usable = [ref.tree] if ref.tree else trees
+    schema, tree = _match(ref, file, usable, candidates)
+    if schema.format == "edm":
+        from femtobarn.read.edm import EdmEvents
+
+        return EdmEvents(ref, file, tree, schema)
+    return RootTree(ref, file, tree, schema)
+
+
+def _match(ref: FileRef, file: Any, trees: Sequence[str], candidates: Sequence[Schema]) -> tuple[Schema, str]:
+    """The first schema whose tree and marks are in the file."""
+
+    def find(schemas: Iterable[Schema]) -> tuple[Schema, str] | None:
+        for schema in schemas:
+            for tree in schema.trees or trees:
+                if tree in trees and schema.matches(_names(file, tree)):
+                    return schema, tree
+        return None
+
+    found = find(candidates)
+    if found is not None:
+        return found
+    everything = [find_schema(name) for name in schema_names()]
+    elsewhere = find(everything)
+    if candidates:
+        wanted = candidates[0]
+        present = ", ".join(trees)
+        if elsewhere is not None:
+            raise DataError(
+                f"is not {_either(candidates)}: it looks like {elsewhere[0].name} (tree {elsewhere[1]!r})",
+                where=ref.url,
+                action=f"run with --release {elsewhere[0].name}, or choose other files",
+            )
+        tree = next((tree for tree in wanted.trees if tree in trees), None)
+        if tree is None:
+            raise DataError(
+                f"has no tree {' or '.join(map(repr, wanted.trees))}, as {wanted.name} has",
+                where=ref.url,
+                action=f"trees in this file: {present}",
+            )
+        names = _names(file, tree)
+        missing = next(name for name in (*wanted.requires, *wanted.excludes) if name not in names)
+        raise DataError(f"tree {tree!r} lacks the branch {missing!r} of {wanted.name}", where=ref.url,
+                        near=nearest(missing, names))  # fmt: skip
+    if elsewhere is not None:
+        return elsewhere
+    if len(trees) > 1:
+        raise DataError("holds several trees", where=ref.url,
+                        action="name one as FILE:TREE; there are: " + ", ".join(trees))  # fmt: skip
+    return RAW, trees[0]
+
+
+def _either(schemas: Sequence[Schema]) -> str:
+    return " or ".join(schema.name for schema in schemas)
+
+
+def _names(file: Any, tree: str) -> frozenset[str]:
+    return _branch_names(file[tree])
+
+
+def _branch_names(tree: Any) -> frozenset[str]:
+    return frozenset(tree.keys(recursive=False)) if hasattr(tree, "branches") else frozenset(tree.keys())
+
+
+class RootTree:
+    """A TTree or RNTuple."""
+
+    objects: Final[Mapping[str, Any]] = {}
+
+    def __init__(self, ref: FileRef, file: Any, tree: str, schema: Schema) -> None:
+        self.ref = ref
+        self.schema = schema
+        self.tree = tree
+        self._file = file
+        self._tree = file[tree]
+        self.entries = int(self._tree.num_entries)
+        self.uuid = str(file.file.uuid)
+        self.size = int(file.file.fEND)
+        self.branches = _branch_names(self._tree)
+
+    def clusters(self) -> list[int]:
+        common = getattr(self._tree, "common_entry_offsets", None)
+        if common is not None:
+            return [int(edge) for edge in common()]
+        return sorted({0, *(int(c.num_first_entry) for c in self._tree.cluster_summaries), self.entries})
+
+    def read(self, branches: Sequence[str], start: int, stop: int) -> dict[str, Column]:
+        """Read one branch after the other, so that a damaged basket names its branch."""
+        found: dict[str, Column] = {}
+        for branch in branches:
+            with reading(self.ref.url, f" at branch {branch!r}, entries {start}-{stop}"):
+                array = self._tree[branch].array(entry_start=start, entry_stop=stop, library="ak")
+                column = to_column(array)
+                if len(column) != stop - start:
+                    raise DataError(f"branch {branch!r} gave {len(column)} of {stop - start} entries",
+                                    where=self.ref.url)  # fmt: skip
+                found[branch] = column
+        return found
+
+    def stored_bytes(self, branches: Sequence[str]) -> int:
+        return sum(int(self._tree[branch].compressed_bytes) for branch in branches if branch in self.branches)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+Opener = Callable[[FileRef, Sequence[str]], Source]
