@@ -42,6 +42,7 @@ def write_tree(path: Path, branches: Branches, form: Format, *, batch: int = BAT
     form : Format
         Names the tree and the counters.
     """
+    import awkward as ak
     import uproot
 
     types: dict[str, Any] = {}
@@ -49,7 +50,8 @@ def write_tree(path: Path, branches: Branches, form: Format, *, batch: int = BAT
     entries = 0
     for name, branch in branches.items():
         if isinstance(branch, Jagged):
-            types[name] = f"var * {branch.content.dtype.name}"
+            # A type object: the same as text would be parsed, slowly, for every branch.
+            types[name] = ak.types.ListType(ak.types.NumpyType(branch.content.dtype.name))
             offsets[name] = np.concatenate([[0], np.cumsum(branch.counts)]).astype(np.int64)
             entries = len(branch.counts)
         else:
