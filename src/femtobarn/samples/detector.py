@@ -97,20 +97,20 @@ def _isolation(rng: np.random.Generator, pt: Floats, prompt: Bools) -> tuple[Flo
     n = len(pt)
     track = np.where(rng.uniform(size=n) < 0.78, 0.0, 0.5 + rng.exponential(1.2, n))
     calo = rng.normal(0.2, 0.6, n)
-    busy_track = pt * rng.exponential(0.35, n)
-    busy_calo = pt * rng.exponential(0.20, n)
+    busy_track = pt * rng.exponential(0.30, n)
+    busy_calo = pt * rng.exponential(0.16, n)
     return np.where(prompt, track, track + busy_track), np.where(prompt, calo, calo + busy_calo)
 
 
 def _impact(
     rng: np.random.Generator, pt: Floats, prompt: Bools
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """d0, its error, z0, its error [cm]; non-prompt leptons fly 0.1 mm on average."""
+    """d0, its error, z0, its error [cm]; non-prompt leptons fly 0.08 mm on average."""
     n = len(pt)
     d0_error = np.hypot(0.0012, 0.012 / pt) * np.exp(rng.normal(0.0, 0.1, n))
     z0_error = np.hypot(0.0040, 0.020 / pt) * np.exp(rng.normal(0.0, 0.1, n))
-    flight = np.where(prompt, 0.0, rng.exponential(0.010, n))
-    along = np.where(prompt, 0.0, rng.laplace(0.0, 0.012, n))
+    flight = np.where(prompt, 0.0, rng.exponential(0.008, n))
+    along = np.where(prompt, 0.0, rng.laplace(0.0, 0.010, n))
     sign = np.where(rng.uniform(size=n) < 0.5, -1.0, 1.0)
     d0 = sign * flight + d0_error * rng.normal(size=n)
     z0 = along + z0_error * rng.normal(size=n)

@@ -86,7 +86,7 @@ _RELEASES: Final = {
         ATLAS,
         195847,
         tuple((run, 1, 500) for run in (207447, 207490, 207620, 207696, 207800, 207982, 208123, 208261)),
-        factor=(("DY", 0.12), ("ttbar", 0.12)),
+        factor=(("DY", 0.03), ("ttbar", 0.03)),
     ),
     "atlas-2020": Release(
         10.0,
@@ -110,10 +110,10 @@ _RELEASES: Final = {
 }
 
 _H4L: Final = (
-    Process("ggH", "ggH", "signal", 345060, 40.0, 500.0, 28.0),
-    Process("ZZ", "llll", "ZZ*", 363490, 300.0, 100.0, 1.3, 0.05),
-    Process("DY", "Zmumu", "DY", 361107, 500.0, 40.0, 1900.0),
-    Process("ttbar", "ttbar_lep", "ttbar", 410000, 300.0, 50.0),
+    Process("ggH", "ggH", "signal", 345060, 28.0, 500.0, 28.0),
+    Process("ZZ", "llll", "ZZ*", 363490, 320.0, 100.0, 1.3, 0.05),
+    Process("DY", "Zmumu", "DY", 361107, 800.0, 30.0, 1900.0),
+    Process("ttbar", "ttbar_lep", "ttbar", 410000, 600.0, 30.0),
 )
 _HYY: Final = (
     Process("ggH", "ggH", "signal", 343981, 900.0, 30.0, 57.0),
