@@ -119,27 +119,36 @@ class Outcome:
         """Count a thing the user should know."""
         self.warnings[sentence] = self.warnings.get(sentence, 0) + count
 
-    def __add__(self, other: Outcome) -> Outcome:
-        tables = {name: list(shards) for name, shards in self.tables.items()}
+    def absorb(self, other: Outcome) -> None:
+        """Add another outcome to this one, in place."""
+        if self.dataset != other.dataset:
+            self.dataset = ""
+        for name, histogram in other.histograms.items():
+            if name in self.histograms:
+                self.histograms[name].absorb(histogram)
+            else:
+                self.histograms[name] = Histogram(histogram.spec, dict(histogram.blocks))
+        for dataset, rows in other.cutflows.items():
+            _absorb(self.cutflows.setdefault(dataset, {}), rows)
+        for dataset, sums in other.sums.items():
+            _absorb(self.sums.setdefault(dataset, {}), sums)
         for name, shards in other.tables.items():
-            tables[name] = sorted([*tables.get(name, []), *shards], key=lambda shard: shard.part)
-        facts = {dataset: dict(values) for dataset, values in self.facts.items()}
-        for dataset, values in other.facts.items():
-            mine = facts.setdefault(dataset, {})
-            for name, found in values.items():
-                mine[name] = tuple(sorted({*mine.get(name, ()), *found}))
-        warnings = dict(self.warnings)
-        for sentence, count in other.warnings.items():
-            warnings[sentence] = warnings.get(sentence, 0) + count
-        return Outcome(
-            self.dataset if self.dataset == other.dataset else "",
-            _merged(self.histograms, other.histograms),
-            _merged_nested(self.cutflows, other.cutflows),
-            _merged_nested(self.sums, other.sums),
-            tables,
-            facts,
-            warnings,
-        )
+            mine = self.tables.setdefault(name, [])
+            out_of_order = bool(mine and shards) and mine[-1].part > shards[0].part
+            mine.extend(shards)
+            if out_of_order:
+                mine.sort(key=lambda shard: shard.part)
+        for dataset, facts in other.facts.items():
+            known = self.facts.setdefault(dataset, {})
+            for name, found in facts.items():
+                known[name] = tuple(sorted({*known.get(name, ()), *found}))
+        _absorb(self.warnings, other.warnings)
+
+    def __add__(self, other: Outcome) -> Outcome:
+        total = Outcome(self.dataset)
+        total.absorb(self)
+        total.absorb(other)
+        return total
 
     def cutflow(self, dataset: str) -> tuple[Count, ...]:
         """The cutflow of a dataset, in order of the cuts."""
@@ -161,16 +170,7 @@ class Outcome:
         return {key: np.concatenate([shard.columns[key] for shard in filled]) for key in filled[0].columns}
 
 
-def _merged(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
-    """Union of two mappings, adding where both have the key; the order of ``a`` first."""
-    out = dict(a)
-    for key, value in b.items():
-        out[key] = out[key] + value if key in out else value
-    return out
-
-
-def _merged_nested(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
-    out = {key: dict(value) for key, value in a.items()}
-    for key, value in b.items():
-        out[key] = _merged(out.get(key, {}), value)
-    return out
+def _absorb(mine: dict[str, Any], other: Mapping[str, Any]) -> None:
+    """Add the values of ``other`` to those of ``mine``, keeping the order of first appearance."""
+    for key, value in other.items():
+        mine[key] = mine[key] + value if key in mine else value

@@ -119,13 +119,17 @@ class Histogram:
         extra[0], extra[2] = np.ravel(sumw), np.ravel(sumw2)
         self.blocks[key] = _add(self.block(key), extra)
 
-    def __add__(self, other: Histogram) -> Histogram:
+    def absorb(self, other: Histogram) -> None:
+        """Add another histogram to this one, in place."""
         if self.spec != other.spec:
             raise ValueError(f"histogram {self.spec.name!r}: binnings differ, cannot add")
-        blocks = dict(self.blocks)
         for key, block in other.blocks.items():
-            blocks[key] = _add(blocks[key], block) if key in blocks else block
-        return Histogram(self.spec, blocks)
+            self.blocks[key] = _add(self.blocks[key], block) if key in self.blocks else block
+
+    def __add__(self, other: Histogram) -> Histogram:
+        total = Histogram(self.spec, dict(self.blocks))
+        total.absorb(other)
+        return total
 
     def values(self, key: Key, *, flow: bool = False) -> Array:
         """Sums of weights of a category (zeros if it was never filled)."""

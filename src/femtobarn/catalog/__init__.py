@@ -1,0 +1,18 @@
+"""What data exist and where: local files and globs, coffea filesets, sample tables."""
+
+from __future__ import annotations
+
+from femtobarn.catalog.fileset import read_fileset, write_fileset
+from femtobarn.catalog.local import datasets_from_files
+from femtobarn.catalog.releases import RELEASES, Release, Sample, SampleTable, find_release
+
+__all__ = [
+    "RELEASES",
+    "Release",
+    "Sample",
+    "SampleTable",
+    "datasets_from_files",
+    "find_release",
+    "read_fileset",
+    "write_fileset",
+]

@@ -1,0 +1,129 @@
+"""The coffea fileset JSON, read and written without loss."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from femtobarn.catalog.local import split_tree
+from femtobarn.errors import ConfigError, DataError, nearest
+from femtobarn.records import Dataset, FileRef
+
+__all__ = ["read_fileset", "write_fileset"]
+
+_FILE_KEYS: Final = ("object_path", "steps", "num_entries", "uuid", "replicas", "size", "checksum")
+
+
+def read_fileset(path: Path) -> tuple[Dataset, ...]:
+    """Read ``{name: {"files": ..., "metadata": {...}}}``, plain or gzipped, in the file's order.
+
+    ``files`` is a list of URLs, ``{url: tree}`` or ``{url: {"object_path", "steps", "num_entries",
+    "uuid", "replicas"}}``.  Relative paths are looked up beside the fileset, then in the working
+    directory.  ``isMC`` in the metadata is read as ``kind``.
+    """
+    raw = _load(path)
+    if not isinstance(raw, dict) or not raw:
+        raise ConfigError("a fileset is an object {dataset: {files, metadata}}", where=str(path))
+    return tuple(_dataset(str(name), entry, path) for name, entry in raw.items())
+
+
+def _load(path: Path) -> Any:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        beside = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError("no such fileset", where=str(path), near=nearest(path.name, beside)) from error
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    try:
+        text = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        return json.loads(text, object_pairs_hook=_no_duplicates)
+    except (ValueError, EOFError, OSError) as error:
+        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise ConfigError(f"is not valid JSON: {error}", where=f"{path}{line}") from error
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise ValueError(f"the key {twice[0]!r} appears twice")
+    return dict(pairs)
+
+
+def _dataset(name: str, entry: Any, path: Path) -> Dataset:
+    where = f"{path}: {name}"
+    if not isinstance(entry, dict) or "files" not in entry:
+        raise ConfigError("a dataset needs the key 'files'", where=where)
+    for key in entry:
+        if key not in ("files", "metadata", "form"):
+            raise ConfigError(f"unknown key {key!r}", where=where, near=nearest(key, ("files", "metadata")))
+    files = entry["files"]
+    if isinstance(files, list):
+        files = dict.fromkeys(files)
+    if not isinstance(files, dict) or not files:
+        raise ConfigError("lists no files", where=where)
+    refs = tuple(_ref(str(url), value, path.parent, where) for url, value in files.items())
+    metadata = dict(entry.get("metadata") or {})
+    if "isMC" in metadata and "kind" not in metadata:
+        metadata["kind"] = "mc" if metadata["isMC"] else "data"
+    return Dataset(name, refs, metadata)
+
+
+def _ref(url: str, value: Any, folder: Path, where: str) -> FileRef:
+    tree: str | None
+    if isinstance(value, dict):
+        for key in value:
+            if key not in _FILE_KEYS:
+                raise ConfigError(f"unknown key {key!r} of {url}", where=where, near=nearest(key, _FILE_KEYS))
+        tree = value.get("object_path")
+        detail = value
+    else:
+        url, tree = (url, value) if value else split_tree(url)
+        detail = {}
+    return FileRef(
+        _located(url, folder),
+        tree,
+        entries=detail.get("num_entries"),
+        size=detail.get("size"),
+        uuid=detail.get("uuid"),
+        checksum=detail.get("checksum"),
+        replicas=tuple(detail.get("replicas") or ()),
+        steps=tuple((int(a), int(b)) for a, b in detail.get("steps") or ()),
+    )
+
+
+def _located(url: str, folder: Path) -> str:
+    if "://" in url or Path(url).is_absolute():
+        return url
+    beside = folder / url
+    return str(beside) if beside.exists() or not Path(url).exists() else url
+
+
+def write_fileset(path: Path, datasets: Iterable[Dataset]) -> None:
+    """Write a fileset that coffea reads, too."""
+    raw = {
+        dataset.name: {
+            "files": {ref.url: _detail(ref) for ref in dataset.files},
+            "metadata": dict(dataset.metadata),
+        }
+        for dataset in datasets
+    }
+    path.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+
+
+def _detail(ref: FileRef) -> Mapping[str, Any] | str | None:
+    detail = {
+        "object_path": ref.tree,
+        "steps": [list(step) for step in ref.steps],
+        "num_entries": ref.entries,
+        "uuid": ref.uuid,
+        "replicas": list(ref.replicas),
+        "size": ref.size,
+        "checksum": ref.checksum,
+    }
+    kept = {key: value for key, value in detail.items() if value}
+    return kept if set(kept) - {"object_path"} else ref.tree

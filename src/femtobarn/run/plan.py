@@ -1,0 +1,338 @@
+"""The plan: which ranges of which files are processed, known before the first event is read.
+
+Planning opens every file once, reads metadata only, and cuts it into parts of about equal cost along
+the file's clusters.  A file that cannot be used stays in the plan with its reason; nothing is skipped
+in silence.  What a file told is remembered by its path, size and time, so planning again opens nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from femtobarn.analysis import Analysis, Columns
+from femtobarn.errors import ConfigError, DataError, FemtobarnError, UsageError
+from femtobarn.read import check_unit, missing_columns, open_source, require_columns
+from femtobarn.records import Dataset, FileRef, Part
+from femtobarn.run.fingerprint import digest
+from femtobarn.run.store import cache_root
+
+__all__ = ["FilePlan", "Plan", "Sizing", "make_plan"]
+
+log: Final = logging.getLogger("femtobarn.run")
+
+SCHEMA_VERSION: Final = 1
+_TARGET_EVENTS: Final = 200_000
+_TARGET_BYTES: Final = 64 * 2**20
+_PROBES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """How big parts may be, and how much of the input is wanted.
+
+    ``part_events`` is kept exactly; without it parts follow clusters up to about 200 000 events or
+    ``part_bytes`` of needed (compressed) bytes.  ``max_files`` and ``max_events`` are per dataset.
+    """
+
+    part_events: int | None = None
+    part_bytes: int = _TARGET_BYTES
+    max_files: int | None = None
+    max_events: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlan:
+    """One input file as the probe saw it; ``error`` says why it cannot be used."""
+
+    dataset: str
+    ref: FileRef
+    schema: str = ""
+    tree: str = ""
+    entries: int = 0
+    uuid: str = ""
+    size: int = 0
+    needed_bytes: int = 0
+    missing_optional: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Files, parts and why anything was left out.  Parts are numbered from 0 without gaps."""
+
+    datasets: tuple[Dataset, ...]
+    files: tuple[FilePlan, ...]
+    parts: tuple[Part, ...]
+    totals: Mapping[str, int]
+    unused: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, Columns] = field(default_factory=dict)
+
+    @property
+    def bad(self) -> tuple[FilePlan, ...]:
+        return tuple(file for file in self.files if file.error)
+
+    @property
+    def events(self) -> int:
+        return sum(part.entries for part in self.parts)
+
+    @property
+    def needed_bytes(self) -> int:
+        """Compressed bytes of the needed columns in the planned ranges (estimate)."""
+        total = 0.0
+        for part in self.parts:
+            file = self.files[part.file]
+            total += file.needed_bytes * part.entries / max(file.entries, 1)
+        return round(total)
+
+    def dataset(self, name: str) -> Dataset:
+        return next(dataset for dataset in self.datasets if dataset.name == name)
+
+    def slice(self, index: int, count: int) -> tuple[Part, ...]:
+        """The ``index``-th (from 1) of ``count`` shares of about equal cost, in part order."""
+        if not 1 <= index <= count:
+            raise UsageError(f"there is no slice {index} of {count}", action="use --part 1/N to N/N")
+        total = sum(max(part.entries, 1) for part in self.parts)
+        chosen, before = [], 0
+        for part in self.parts:
+            cost = max(part.entries, 1)
+            # The share that holds the middle of the part; integers, so every machine agrees.
+            share = min((2 * before + cost) * count // (2 * total), count - 1) + 1
+            if share == index:
+                chosen.append(part)
+            before += cost
+        return tuple(chosen)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON value, for people and for other machines."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "datasets": [
+                {"name": d.name, "metadata": dict(d.metadata), "entries": self.totals.get(d.name, 0),
+                 "columns": list(self.columns[d.name].needed) if d.name in self.columns else []}
+                for d in self.datasets
+            ],
+            "files": [asdict(file) for file in self.files],
+            "parts": [[p.number, p.dataset, p.file, p.start, p.stop] for p in self.parts],
+            "unused": dict(self.unused),
+        }  # fmt: skip
+
+
+def make_plan(
+    analysis: Analysis, parameters: Any, datasets: Sequence[Dataset], sizing: Sizing | None = None
+) -> Plan:
+    """Probe the files of the datasets and cut them into parts.
+
+    Raises
+    ------
+    FemtobarnError
+        The datasets themselves are wrong: unknown to the analysis, without files, or of another
+        release than asked for.  Single bad files do not raise; see :attr:`Plan.bad`.
+    """
+    sizing = sizing or Sizing()
+    _check_sizing(sizing)
+    given = tuple(datasets)
+    unused: Mapping[str, str] = {}
+    if analysis.prepare is not None:
+        given, unused = analysis.prepare(given, parameters)
+    if not given:
+        raise UsageError("no dataset is left to process", action="; ".join(unused.values()) or None)
+    _check_duplicates(given)
+    examine = _Examiner(analysis, parameters, given)
+    files, parts, columns = [], [], {}
+    totals = {dataset.name: 0 for dataset in given}
+    cutter = _Cutter(sizing)
+    for file, clusters in examine.all():
+        totals[file.dataset] += file.entries
+        parts += cutter.cut(file, clusters, file_number=len(files), first=len(parts))
+        files.append(file)
+        if file.schema:
+            columns.setdefault(file.dataset, examine.columns(file))
+    return Plan(given, tuple(files), tuple(parts), totals, unused, columns)
+
+
+def _check_sizing(sizing: Sizing) -> None:
+    for name in ("part_events", "part_bytes", "max_files", "max_events"):
+        value = getattr(sizing, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+
+
+def _check_duplicates(datasets: Iterable[Dataset]) -> None:
+    """A file that is listed twice would be counted twice."""
+    seen: dict[str, str] = {}
+    for dataset in datasets:
+        for ref in dataset.files:
+            url = ref.url if "://" in ref.url else str(Path(ref.url).resolve())
+            if url in seen:
+                raise ConfigError(f"is listed twice: in dataset {seen[url]!r} and in {dataset.name!r}",
+                                  where=ref.url, action="list every file once")  # fmt: skip
+            seen[url] = dataset.name
+
+
+class _Examiner:
+    """Opens files (a few at a time) and checks them against what the analysis declares."""
+
+    def __init__(self, analysis: Analysis, parameters: Any, datasets: Sequence[Dataset]) -> None:
+        self._analysis = analysis
+        self._parameters = parameters
+        self._datasets = {dataset.name: dataset for dataset in datasets}
+        self._schemas = analysis.schemas(parameters)
+
+    def all(self) -> Iterable[tuple[FilePlan, list[int]]]:
+        """Every file in order, with its clusters."""
+        jobs = [(dataset.name, ref) for dataset in self._datasets.values() for ref in dataset.files]
+        with ThreadPoolExecutor(max_workers=min(_PROBES, max(len(jobs), 1))) as pool:
+            yield from pool.map(lambda job: self._examine(*job), jobs)
+
+    def columns(self, file: FilePlan) -> Columns:
+        """The declared columns for a file."""
+        return self._analysis.columns_for(self._parameters, file.schema, self._datasets[file.dataset])
+
+    def _examine(self, dataset: str, ref: FileRef) -> tuple[FilePlan, list[int]]:
+        bad = FilePlan(dataset, ref, entries=ref.entries or 0)
+        try:
+            facts = _facts(ref, self._schemas)
+            if ref.uuid not in (None, facts["uuid"]):
+                raise DataError(f"has the uuid {facts['uuid']}, the fileset says {ref.uuid}: another file",
+                                where=ref.url)  # fmt: skip
+            file = _file_plan(dataset, ref, facts)
+            declared = self.columns(file)
+            view: Any = _BranchList(file, facts["branch_bytes"])
+            if facts["columns"]:
+                require_columns(view, declared.needed, where=ref.url)
+            absent = tuple(missing_columns(view, declared.optional))
+        except FemtobarnError as error:
+            return replace(bad, error=str(error)), []
+        names = [name for name in (*declared.needed, *declared.optional) if name not in absent]
+        branches = {view.schema.resolve(name).name for name in names}
+        needed = sum(facts["branch_bytes"].get(branch, 0) for branch in branches)
+        return replace(file, needed_bytes=needed, missing_optional=absent), facts["clusters"]
+
+
+def _file_plan(dataset: str, ref: FileRef, facts: Mapping[str, Any]) -> FilePlan:
+    known = {key: facts[key] for key in ("entries", "uuid", "size", "tree")}
+    return FilePlan(dataset, replace(ref, **known), schema=facts["schema"], **known)
+
+
+def _facts(ref: FileRef, schemas: tuple[str, ...]) -> dict[str, Any]:
+    """What opening the file tells, remembered by path, size and time of change."""
+    place = _memory_of(ref, schemas)
+    if place is not None and place.is_file():
+        try:
+            return dict(json.loads(place.read_text()))
+        except (OSError, json.JSONDecodeError):
+            log.warning("%s is damaged; the file is probed again", place)
+    source = open_source(ref, schemas)
+    try:
+        check_unit(source, where=ref.url)
+        facts = {
+            "schema": source.schema.name,
+            "tree": source.tree,
+            "entries": source.entries,
+            "uuid": source.uuid,
+            "size": source.size,
+            "clusters": source.clusters(),
+            "columns": not source.objects,
+            "branch_bytes": {name: source.stored_bytes([name]) for name in sorted(source.branches)},
+        }
+    finally:
+        source.close()
+    if place is not None:
+        _remember(place, facts)
+    return facts
+
+
+def _memory_of(ref: FileRef, schemas: tuple[str, ...]) -> Path | None:
+    if "://" in ref.url or not Path(ref.url).is_file():
+        return None
+    path = Path(ref.url).resolve()
+    status = path.stat()
+    key = digest([str(path), status.st_size, status.st_mtime_ns, ref.tree, schemas, SCHEMA_VERSION])
+    return cache_root() / "probes" / key[:2] / f"{key}.json"
+
+
+def _remember(place: Path, facts: Mapping[str, Any]) -> None:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        scratch = place.with_suffix(f".{digest(id(facts))[:8]}.tmp")
+        scratch.write_text(json.dumps(facts))
+        scratch.replace(place)
+    except OSError as error:
+        log.warning("cannot remember what %s holds: %s", place, error)
+
+
+class _BranchList:
+    """The branches of a probed file, seen as a source is (for checks of declared columns)."""
+
+    def __init__(self, file: FilePlan, branches: Iterable[str]) -> None:
+        from femtobarn.read import find_schema
+
+        self.schema = find_schema(file.schema)
+        self.tree = file.tree
+        self.branches = frozenset(branches)
+
+
+class _Cutter:
+    """Cuts files into parts, remembering how much of each dataset is taken already."""
+
+    def __init__(self, sizing: Sizing) -> None:
+        self._sizing = sizing
+        self._files: Counter[str] = Counter()
+        self._events: Counter[str] = Counter()
+
+    def cut(self, file: FilePlan, clusters: Sequence[int], *, file_number: int, first: int) -> list[Part]:
+        """The parts of one file, numbered from ``first``."""
+        name, sizing = file.dataset, self._sizing
+        if sizing.max_files is not None and self._files[name] >= sizing.max_files:
+            return []
+        self._files[name] += 1
+        if file.error:
+            # Stays in the plan as one part that fails, so that the loss is accounted for.
+            return [Part(first, name, file_number, 0, file.entries)]
+        entries = file.entries
+        if sizing.max_events is not None:
+            entries = min(entries, sizing.max_events - self._events[name])
+        self._events[name] += entries
+        ranges = list(_ranges(file, entries, clusters, sizing))
+        return [Part(first + i, name, file_number, start, stop) for i, (start, stop) in enumerate(ranges)]
+
+
+def _ranges(
+    file: FilePlan, entries: int, clusters: Sequence[int], sizing: Sizing
+) -> Iterable[tuple[int, int]]:
+    """Entry ranges of one file; a file without entries is one empty part, so that it is accounted for."""
+    if file.entries == 0:
+        yield 0, 0
+    elif file.ref.steps:
+        yield from ((start, min(stop, entries)) for start, stop in file.ref.steps if start < entries)
+    elif sizing.part_events is not None:
+        for start in range(0, entries, sizing.part_events):
+            yield start, min(start + sizing.part_events, entries)
+    else:
+        yield from _along_clusters(entries, clusters, _target(file, sizing))
+
+
+def _target(file: FilePlan, sizing: Sizing) -> int:
+    """Events a part should have: not more than the target number, nor than the target bytes hold."""
+    per_event = file.needed_bytes / max(file.entries, 1)
+    return max(min(_TARGET_EVENTS, int(sizing.part_bytes / max(per_event, 1e-9))), 1)
+
+
+def _along_clusters(entries: int, clusters: Sequence[int], target: int) -> Iterable[tuple[int, int]]:
+    """Ranges of about ``target`` events that end on cluster borders."""
+    start = 0
+    previous = 0
+    for edge in (*(edge for edge in clusters if 0 < edge < entries), entries):
+        if edge - start > target and previous > start:
+            yield start, previous
+            start = previous
+        previous = edge
+    if start < entries:
+        yield start, entries
