@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["make"]
+__all__ = ["make", "make_cms_histograms", "make_dimuon"]
 
 
 def make(
@@ -58,3 +58,17 @@ def make(
     from femtobarn.samples.higgs import make_higgs
 
     return make_higgs(job, Path(out), release=release, seed=seed, mu=mu, scale=scale, mass=mass)
+
+
+def make_cms_histograms(out: Path, *, seed: int = 1, mu: float = 1.0, mass: float = 125.0) -> Path:
+    """Toy histogram files in the published CMS layout; see :mod:`femtobarn.samples.histograms`."""
+    from femtobarn.samples import histograms
+
+    return histograms.make_cms_histograms(Path(out), seed=seed, mu=mu, mass=mass)
+
+
+def make_dimuon(out: Path, *, events: int = 20000, seed: int = 1) -> Path:
+    """A NanoAOD-like dimuon file; see :mod:`femtobarn.samples.dimuon`."""
+    from femtobarn.samples import dimuon
+
+    return dimuon.make_dimuon(Path(out), events=events, seed=seed)

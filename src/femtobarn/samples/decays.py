@@ -76,7 +76,7 @@ def two_body(
 
 
 def breit_wigner(
-    rng: np.random.Generator, mass: float, width: float, low: Floats | float, high: Floats | float, n: int
+    rng: np.random.Generator, n: int, mass: float, width: float, *, low: Floats | float, high: Floats | float
 ) -> Floats:
     """Masses [GeV] from a (non-relativistic) Breit-Wigner cut to ``low``..``high`` (numbers or (n,))."""
     start = np.arctan((np.asarray(low) - mass) / (0.5 * width))
@@ -141,10 +141,14 @@ def zz_masses(rng: np.random.Generator, mass: Floats) -> tuple[Floats, Floats]:
     left: Ints = np.arange(n)
     while len(left):
         m = mass[left]
-        light = breit_wigner(rng, Z_MASS, Z_WIDTH, _LOWEST_PAIR, np.minimum(m - 20.0, 115.0), len(left))
+        light = breit_wigner(
+            rng, len(left), Z_MASS, Z_WIDTH, low=_LOWEST_PAIR, high=np.minimum(m - 20.0, 115.0)
+        )
         virtual = _LOWEST_PAIR * (np.minimum(m - 20.0, 80.0) / _LOWEST_PAIR) ** rng.uniform(size=len(left))
-        light = np.where((m > 2 * Z_MASS - 2 * Z_WIDTH) & (rng.uniform(size=len(left)) < 0.95), light, virtual)
-        heavy = breit_wigner(rng, Z_MASS, Z_WIDTH, 12.0, np.minimum(m - light, 115.0), len(left))
+        light = np.where(
+            (m > 2 * Z_MASS - 2 * Z_WIDTH) & (rng.uniform(size=len(left)) < 0.95), light, virtual
+        )
+        heavy = breit_wigner(rng, len(left), Z_MASS, Z_WIDTH, low=12.0, high=np.minimum(m - light, 115.0))
         chance = 2.0 * momentum_in_decay(m, heavy, light) / m
         kept = rng.uniform(size=len(left)) < chance
         m1[left[kept]], m2[left[kept]] = heavy[kept], light[kept]

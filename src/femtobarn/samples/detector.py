@@ -20,6 +20,7 @@ from femtobarn.samples.events import (
     Photons,
     RecoEvents,
     TruthEvents,
+    pick_objects,
 )
 
 __all__ = ["ATLAS", "CMS", "Detector", "photon_resolution", "reconstruct"]
@@ -73,7 +74,7 @@ _OTHER_PHOTON_ID = np.array([0.70, 0.40, 0.30])
 def photon_resolution(detector: Detector, energy: Floats) -> Floats:
     """sigma(E)/E of photons of this energy [GeV]."""
     stochastic, constant = detector.photon_resolution
-    return np.hypot(stochastic / np.sqrt(energy), constant)
+    return np.asarray(np.hypot(stochastic / np.sqrt(energy), constant))
 
 
 def _kinematics(p4: Floats) -> tuple[Floats, Floats, Floats]:
@@ -82,14 +83,17 @@ def _kinematics(p4: Floats) -> tuple[Floats, Floats, Floats]:
     return pt, np.arcsinh(p4[:, 2] / pt), np.arctan2(p4[:, 1], p4[:, 0])
 
 
-def _order(event: Ints, pt: Floats) -> Ints:
-    return np.lexsort((-pt, event))
+def _kept(event: Ints, pt: Floats, mask: Bools) -> Ints:
+    """Positions of the objects in ``mask``, event by event, highest pT first."""
+    order = np.lexsort((-pt, event))
+    return np.asarray(order[mask[order]])
 
 
 def _levels(rng: np.random.Generator, prompt: Bools, good: Floats, other: Floats) -> Ints:
     """Nested identification levels 0..3, one random number a candidate."""
     chance = np.where(prompt[:, None], good, other)
-    return np.sum(rng.uniform(size=len(prompt))[:, None] < chance, axis=1).astype(np.int64)
+    levels = np.sum(rng.uniform(size=len(prompt))[:, None] < chance, axis=1)
+    return np.asarray(levels, dtype=np.int64)
 
 
 def _isolation(rng: np.random.Generator, pt: Floats, prompt: Bools) -> tuple[Floats, Floats]:
@@ -102,9 +106,7 @@ def _isolation(rng: np.random.Generator, pt: Floats, prompt: Bools) -> tuple[Flo
     return np.where(prompt, track, track + busy_track), np.where(prompt, calo, calo + busy_calo)
 
 
-def _impact(
-    rng: np.random.Generator, pt: Floats, prompt: Bools
-) -> tuple[Floats, Floats, Floats, Floats]:
+def _impact(rng: np.random.Generator, pt: Floats, prompt: Bools) -> tuple[Floats, Floats, Floats, Floats]:
     """d0, its error, z0, its error [cm]; non-prompt leptons fly 0.08 mm on average."""
     n = len(pt)
     d0_error = np.hypot(0.0012, 0.012 / pt) * np.exp(rng.normal(0.0, 0.1, n))
@@ -140,21 +142,25 @@ def _leptons(rng: np.random.Generator, truth: TruthEvents, detector: Detector) -
     threshold = np.where(electron, _ELECTRON_TRIGGER[0], _MUON_TRIGGER[0])
     plateau = np.where(electron, _ELECTRON_TRIGGER[1], _MUON_TRIGGER[1])
     fired = (pt > threshold) & (rng.uniform(size=len(event)) < plateau)
-    id_level = _levels(rng, prompt, _PROMPT_ID, _OTHER_ID)
-    scale_error = np.where(electron, 0.004, 0.002) * (1.0 + 0.5 * np.abs(eta))
-    order = _order(event, pt)
-    order = order[(found & inside & hard)[order]]
-    return Leptons(
-        np.bincount(event[order], minlength=n).astype(np.int64),
-        *(
-            column[order]
-            for column in (pt, eta, phi, flavour, charge, track_iso, calo_iso, d0, d0_error, z0, z0_error)
-        ),
-        id_level=id_level[order],
-        fired=fired[order],
-        prompt=prompt[order],
-        scale_error=scale_error[order],
+    seen = Leptons(
+        counts=np.full(n, slots),
+        pt=pt,
+        eta=eta,
+        phi=phi,
+        flavour=flavour,
+        charge=charge,
+        track_iso=track_iso,
+        calo_iso=calo_iso,
+        d0=d0,
+        d0_error=d0_error,
+        z0=z0,
+        z0_error=z0_error,
+        id_level=_levels(rng, prompt, _PROMPT_ID, _OTHER_ID),
+        fired=fired,
+        prompt=prompt,
+        scale_error=np.where(electron, 0.004, 0.002) * (1.0 + 0.5 * np.abs(eta)),
     )
+    return pick_objects(seen, event, _kept(event, pt, found & inside & hard))
 
 
 def _photons(rng: np.random.Generator, truth: TruthEvents, detector: Detector) -> Photons:
@@ -167,20 +173,21 @@ def _photons(rng: np.random.Generator, truth: TruthEvents, detector: Detector) -
     found = rng.uniform(size=len(event)) < detector.photon_efficiency
     track_iso, calo_iso = _isolation(rng, pt, prompt)
     id_level = _levels(rng, prompt, _PROMPT_PHOTON_ID, _OTHER_PHOTON_ID)
-    veto = rng.uniform(size=len(event)) < 0.99
-    converted = rng.uniform(size=len(event)) < 0.3
-    order = _order(event, pt)
-    order = order[(found & (np.abs(eta) < detector.photon_eta) & (pt > detector.photon_pt))[order]]
-    fired = (pt > _PHOTON_TRIGGER[1]) & (id_level > 0)
-    return Photons(
-        np.bincount(event[order], minlength=n).astype(np.int64),
-        *(column[order] for column in (pt, eta, phi, track_iso, calo_iso)),
-        id_level=id_level[order],
-        fired=fired[order],
-        prompt=prompt[order],
-        electron_veto=veto[order],
-        converted=converted[order],
+    seen = Photons(
+        counts=np.full(n, slots),
+        pt=pt,
+        eta=eta,
+        phi=phi,
+        track_iso=track_iso,
+        calo_iso=calo_iso,
+        id_level=id_level,
+        fired=(pt > _PHOTON_TRIGGER[1]) & (id_level > 0),
+        prompt=prompt,
+        electron_veto=rng.uniform(size=len(event)) < 0.99,
+        converted=rng.uniform(size=len(event)) < 0.3,
     )
+    inside = (np.abs(eta) < detector.photon_eta) & (pt > detector.photon_pt)
+    return pick_objects(seen, event, _kept(event, pt, found & inside))
 
 
 def _jets(rng: np.random.Generator, truth: TruthEvents) -> Jets:
@@ -199,15 +206,22 @@ def _jets(rng: np.random.Generator, truth: TruthEvents) -> Jets:
     flavour = np.concatenate([np.full(len(b_event), 5), np.zeros(m, dtype=np.int64)])
     btag = np.where(flavour == 5, rng.beta(5.0, 1.5, len(event)), rng.beta(1.2, 6.0, len(event)))
     mass = pt * rng.uniform(0.06, 0.18, len(event))
-    order = _order(event, pt)
-    order = order[((pt > 20.0) & (np.abs(eta) < 4.5))[order]]
-    counts = np.bincount(event[order], minlength=n).astype(np.int64)
-    return Jets(counts, *(column[order] for column in (pt, eta, phi, mass, btag, flavour)))
+    seen = Jets(np.zeros(n, dtype=np.int64), pt, eta, phi, mass, btag, flavour)
+    return pick_objects(seen, event, _kept(event, pt, (pt > 20.0) & (np.abs(eta) < 4.5)))
 
 
 def _any_fired(counts: Ints, fired: Bools) -> Bools:
     event = np.repeat(np.arange(len(counts)), counts)
     return np.bincount(event[fired], minlength=len(counts)) > 0
+
+
+def _diphoton_trigger(rng: np.random.Generator, photons: Photons) -> Bools:
+    """Two photons above the lower threshold, one of them above the upper."""
+    n = len(photons.counts)
+    event = np.repeat(np.arange(n), photons.counts)
+    pairs = np.bincount(event[photons.fired], minlength=n) > 1
+    leading = _any_fired(photons.counts, photons.fired & (photons.pt > _PHOTON_TRIGGER[0]))
+    return np.asarray(pairs & leading & (rng.uniform(size=n) < _PHOTON_TRIGGER[2]))
 
 
 def _scale_factor(rng: np.random.Generator, n: int, width: float) -> Floats:
@@ -240,11 +254,6 @@ def reconstruct(
     photons = _photons(rng, truth, detector)
     jets = _jets(rng, truth)
     electron = leptons.flavour == 11
-    pairs = np.bincount(
-        np.repeat(np.arange(n), photons.counts)[photons.fired & (photons.pt > _PHOTON_TRIGGER[1])], minlength=n
-    )
-    leading = _any_fired(photons.counts, photons.fired & (photons.pt > _PHOTON_TRIGGER[0]))
-    diphoton = (pairs > 1) & leading & (rng.uniform(size=n) < _PHOTON_TRIGGER[2])
     met_x, met_y = (truth.invisible + rng.normal(0.0, 14.0, (n, 2))).T
     spread = _scale_factor(rng, n, 0.05) if weight != 1.0 else np.ones(n)
     sign = np.where(rng.uniform(size=n) < negative_share, -1.0, 1.0)
@@ -257,7 +266,7 @@ def reconstruct(
         vertices=1 + rng.poisson(20.0, n),
         trigger_e=_any_fired(leptons.counts, leptons.fired & electron),
         trigger_m=_any_fired(leptons.counts, leptons.fired & ~electron),
-        trigger_p=diphoton,
+        trigger_p=_diphoton_trigger(rng, photons),
         weight=weight * spread * sign,
         sf_pileup=_scale_factor(rng, n, 0.10),
         sf_electron=_scale_factor(rng, n, 0.02),

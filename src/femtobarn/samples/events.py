@@ -22,6 +22,7 @@ __all__ = [
     "RecoEvents",
     "TruthEvents",
     "join_truth",
+    "pick_objects",
     "select_objects",
     "take_truth",
 ]
@@ -177,12 +178,29 @@ class RecoEvents:
 Objects = TypeVar("Objects", Leptons, Photons, Jets)
 
 
-def select_objects(objects: Objects, mask: Bools) -> Objects:
-    """The objects where ``mask`` (flat, one entry an object) is true, with corrected counts."""
-    event = np.repeat(np.arange(len(objects.counts)), objects.counts)
-    counts = np.bincount(event[mask], minlength=len(objects.counts)).astype(np.int64)
-    columns = {item.name: getattr(objects, item.name)[mask] for item in fields(objects) if item.name != "counts"}
+def pick_objects(objects: Objects, event: Ints, index: Ints) -> Objects:
+    """The objects at ``index``, in that order, with counts to match.
+
+    Parameters
+    ----------
+    objects : Leptons, Photons or Jets
+        ``counts`` gives the number of events; its content is not used.
+    event : (m,) int
+        Event of each object.
+    index : (k,) int
+        Objects to take; their events must not decrease.
+    """
+    counts = np.bincount(event[index], minlength=len(objects.counts)).astype(np.int64)
+    columns = {
+        item.name: getattr(objects, item.name)[index] for item in fields(objects) if item.name != "counts"
+    }
     return replace(objects, counts=counts, **columns)
+
+
+def select_objects(objects: Objects, mask: Bools) -> Objects:
+    """The objects where ``mask`` (flat, one entry an object) is true, with counts to match."""
+    event = np.repeat(np.arange(len(objects.counts)), objects.counts)
+    return pick_objects(objects, event, np.flatnonzero(mask))
 
 
 def take_truth(events: TruthEvents, index: Ints) -> TruthEvents:

@@ -92,13 +92,17 @@ _RELEASES: Final = {
         10.0,
         ATLAS,
         284500,
-        tuple((run, 1, 800) for run in (298687, 298773, 299055, 299184, 299584, 300279, 300655, 302053, 302393)),
+        tuple(
+            (run, 1, 800) for run in (298687, 298773, 299055, 299184, 299584, 300279, 300655, 302053, 302393)
+        ),
     ),
     "atlas-2025": Release(
         36.6,
         ATLAS,
         284500,
-        tuple((run, 1, 900) for run in (276262, 276416, 280231, 283429, 298687, 300279, 304178, 309375, 311481)),
+        tuple(
+            (run, 1, 900) for run in (276262, 276416, 280231, 283429, 298687, 300279, 304178, 309375, 311481)
+        ),
     ),
     "cms-nanoaod": Release(
         11.58,
@@ -174,11 +178,13 @@ class _Setting:
     def write(self, path: Path, events: RecoEvents, stamp: Stamp, name: str) -> None:
         form = FORMATS[self.release]
         numbers = number_events(self.stream(name, "numbers"), len(events), stamp)
-        write_tree(path, form.branches(events, stamp, numbers), form)
+        write_tree(path, form.branches(events, stamp, numbers), tree=form.tree, counter=form.counter)
 
 
-def _simulate(setting: _Setting, process: Process, generate: Generator, out: Path) -> DatasetTruth:
-    """Write one simulated dataset."""
+def _simulate(
+    setting: _Setting, process: Process, generate: Generator, out: Path, *, drawn: int
+) -> DatasetTruth:
+    """Write one simulated dataset; ``drawn`` events of its process went into the pseudo-data."""
     era, expected = setting.era, setting.expected(process)
     # A release-specific factor on the yield leaves the simulated statistics as they are.
     generated = max(round(process.expected * setting.scale * process.statistics), 1)
@@ -198,9 +204,18 @@ def _simulate(setting: _Setting, process: Process, generate: Generator, out: Pat
     file = f"{process.dataset}.root"
     setting.write(out / file, events, stamp, process.dataset)
     return DatasetTruth(
-        process.dataset, process.process, process.group, file, FORMATS[setting.release].tree, "mc",
-        generated=generated, xsec_pb=xsec, sumw=sumw, expected_yield=expected, pseudo_data=None,
-    )  # fmt: skip
+        name=process.dataset,
+        process=process.process,
+        group=process.group,
+        file=file,
+        tree=FORMATS[setting.release].tree,
+        kind="mc",
+        generated=generated,
+        xsec_pb=xsec,
+        sumw=sumw,
+        expected_yield=expected,
+        pseudo_data=drawn,
+    )
 
 
 def _draw_data(setting: _Setting, generators: dict[str, Generator]) -> tuple[TruthEvents, dict[str, int]]:
@@ -219,39 +234,48 @@ def _draw_data(setting: _Setting, generators: dict[str, Generator]) -> tuple[Tru
     return take_truth(joined, order), drawn
 
 
-def make_higgs(
-    job: str, out: Path, *, release: str, seed: int = 1, mu: float = 1.0, scale: float = 1.0, mass: float = 125.0
-) -> Path:
-    """Write the sample set of ``h4l`` or ``hyy``; see :func:`femtobarn.samples.make`."""
-    setting = _check(job, release, seed, mu, scale, mass)
-    out.mkdir(parents=True, exist_ok=True)
-    generators = setting.job.generators(mass)
-    truth, drawn = _draw_data(setting, generators)
-    datasets = []
-    for process in setting.job.processes:
-        made = _simulate(setting, process, generators[process.dataset], out)
-        datasets.append(_with_data(made, drawn[process.dataset]))
+def _write_data(setting: _Setting, truth: TruthEvents, out: Path) -> DatasetTruth:
+    """Write the pseudo-data."""
     events = reconstruct(setting.stream("data", "detector"), truth, setting.era.detector)
     stamp = Stamp(True, 0, 0.0, 1.0, 1.0, setting.era.runs, setting.era.mc_run)
     setting.write(out / "data.root", events, stamp, "data")
-    datasets.append(
-        DatasetTruth(
-            "data", "data", "data", "data.root", FORMATS[release].tree, "data",
-            generated=len(truth), xsec_pb=None, sumw=None, expected_yield=None, pseudo_data=None,
-        )  # fmt: skip
+    return DatasetTruth(
+        name="data",
+        process="data",
+        group="data",
+        file="data.root",
+        tree=FORMATS[setting.release].tree,
+        kind="data",
+        generated=len(truth),
     )
+
+
+def make_higgs(
+    job: str,
+    out: Path,
+    *,
+    release: str,
+    seed: int = 1,
+    mu: float = 1.0,
+    scale: float = 1.0,
+    mass: float = 125.0,
+) -> Path:
+    """Write the sample set of ``h4l`` or ``hyy``; see :func:`femtobarn.samples.make`."""
+    setting = _check(job, release, seed=seed, mu=mu, scale=scale, mass=mass)
+    out.mkdir(parents=True, exist_ok=True)
+    generators = setting.job.generators(mass)
+    truth, drawn = _draw_data(setting, generators)
+    datasets = [
+        _simulate(setting, process, generators[process.dataset], out, drawn=drawn[process.dataset])
+        for process in setting.job.processes
+    ]
+    datasets.append(_write_data(setting, truth, out))
     record = SampleTruth(job, release, seed, mu, scale, mass, setting.lumi, tuple(datasets))
     write_truth(out / "truth.json", record)
     return write_fileset(out / "fileset.json", record)
 
 
-def _with_data(made: DatasetTruth, drawn: int) -> DatasetTruth:
-    from dataclasses import replace
-
-    return replace(made, pseudo_data=drawn)
-
-
-def _check(job: str, release: str, seed: int, mu: float, scale: float, mass: float) -> _Setting:
+def _check(job: str, release: str, *, seed: int, mu: float, scale: float, mass: float) -> _Setting:
     if job not in JOBS:
         raise UsageError(
             f"there are no built-in samples for {job!r}",

@@ -116,7 +116,7 @@ def higgs_to_four_leptons(rng: np.random.Generator, n: int, *, mass: float = 125
 def continuum_zz(rng: np.random.Generator, n: int) -> TruthEvents:
     """``n`` events of ZZ* -> 4l: the Z -> 4l peak at 91 GeV, a low continuum, and ZZ above 2 mZ."""
     which = rng.uniform(size=n)
-    peak = breit_wigner(rng, Z_MASS, Z_WIDTH, 70.0, 110.0, n)
+    peak = breit_wigner(rng, n, Z_MASS, Z_WIDTH, low=70.0, high=110.0)
     # Falling linearly from 95 to 185 GeV, by half.
     low = 95.0 + 90.0 * (2.0 - np.sqrt(4.0 - 3.0 * rng.uniform(size=n)))
     high = 2 * Z_MASS - 2.0 + rng.gamma(1.5, 55.0, n)
@@ -127,7 +127,7 @@ def continuum_zz(rng: np.random.Generator, n: int) -> TruthEvents:
 
 def drell_yan(rng: np.random.Generator, n: int) -> TruthEvents:
     """``n`` events of Z -> ll with two non-prompt leptons from jets."""
-    mass = breit_wigner(rng, Z_MASS, Z_WIDTH, 60.0, 120.0, n)
+    mass = breit_wigner(rng, n, Z_MASS, Z_WIDTH, low=60.0, high=120.0)
     flavour = np.where(rng.uniform(size=n) < 0.5, 11, 13)
     lepton_mass = _lepton_mass(flavour)
     parent = produce(rng, mass, pt_scale=35.0, y_width=1.3)

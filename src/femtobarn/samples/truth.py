@@ -43,10 +43,10 @@ class DatasetTruth:
     tree: str
     kind: str
     generated: int
-    xsec_pb: float | None
-    sumw: float | None
-    expected_yield: float | None
-    pseudo_data: int | None
+    xsec_pb: float | None = None
+    sumw: float | None = None
+    expected_yield: float | None = None
+    pseudo_data: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,7 +246,10 @@ def _photons_2025(photons: Photons) -> Branches:
 def _dataset_2025(stamp: Stamp, n: int) -> Branches:
     """Per-event copies of the dataset's numbers; in data they are fillers to be ignored."""
     if stamp.is_data:
-        ones = {key: _whole(1.0, n, "float64") for key in ("num_events", "sum_of_weights", "sum_of_weights_squared")}
+        ones = {
+            key: _whole(1.0, n, "float64")
+            for key in ("num_events", "sum_of_weights", "sum_of_weights_squared")
+        }
         return {**ones, **{key: _whole(0.0, n) for key in ("xsec", "filteff", "kfac")}}
     return {
         "num_events": _whole(n, n, "float64"),

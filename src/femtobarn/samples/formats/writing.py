@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from femtobarn.samples.events import Ints
-from femtobarn.samples.formats.branches import Branches, Format, Jagged
+from femtobarn.samples.formats.branches import Branches, Jagged
 
 __all__ = ["BATCH", "write_tree"]
 
@@ -27,7 +28,9 @@ def _slice(branch: Any, offsets: dict[str, Ints], name: str, start: int, stop: i
     return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(inner - inner[0]), content))
 
 
-def write_tree(path: Path, branches: Branches, form: Format, *, batch: int = BATCH) -> None:
+def write_tree(
+    path: Path, branches: Branches, *, tree: str, counter: Callable[[str], str], batch: int = BATCH
+) -> None:
     """Write one TTree, ``batch`` events a cluster.
 
     A tree is made explicitly: assigning a dictionary may write an RNTuple in newer uproot.  The
@@ -39,8 +42,12 @@ def write_tree(path: Path, branches: Branches, form: Format, *, batch: int = BAT
     path : pathlib.Path
         File to create or replace.
     branches : mapping of name to (n,) array or Jagged
-    form : Format
-        Names the tree and the counters.
+    tree : str
+        Name of the tree.
+    counter : callable
+        Name of a jagged branch -> name of the branch that counts its entries.
+    batch : int
+        Events per cluster.
     """
     import awkward as ak
     import uproot
@@ -58,7 +65,7 @@ def write_tree(path: Path, branches: Branches, form: Format, *, batch: int = BAT
             types[name] = branch.dtype
             entries = len(branch)
     with uproot.recreate(path) as file:
-        tree = file.mktree(form.tree, types, title=form.tree, counter_name=form.counter)
+        target = file.mktree(tree, types, title=tree, counter_name=counter)
         for start in range(0, entries, batch):
             stop = min(start + batch, entries)
-            tree.extend({key: _slice(item, offsets, key, start, stop) for key, item in branches.items()})
+            target.extend({key: _slice(item, offsets, key, start, stop) for key, item in branches.items()})
