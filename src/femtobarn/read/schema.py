@@ -111,7 +111,9 @@ RAW: Final = Schema("raw")
 def schema_names() -> tuple[str, ...]:
     """Names of the built-in schemas."""
     folder = resources.files("femtobarn.read") / "schemas"
-    return tuple(sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")))
+    return tuple(
+        sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+    )
 
 
 @functools.cache

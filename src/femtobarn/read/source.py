@@ -6,19 +6,19 @@ published histogram files and EDM files are others with the same four attributes
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from femtobarn.errors import DataError, FemtobarnError, nearest
 from femtobarn.read.columns import Column, to_column
 from femtobarn.read.schema import RAW, Schema, find_schema, schema_names
 from femtobarn.records import FileRef
 
-__all__ = ["RootTree", "Source", "open_source"]
+__all__ = ["RootTree", "Source", "common_edges", "either", "open_source", "reading"]
 
 
 class Source(Protocol):
@@ -32,8 +32,11 @@ class Source(Protocol):
     branches: frozenset[str]
     objects: Mapping[str, Any]
 
-    def clusters(self) -> list[int]:
-        """Entry numbers where a part may begin or end without splitting a cluster."""
+    def clusters(self, branches: Sequence[str] = ()) -> list[int]:
+        """Entry numbers, ends included, where a part may begin or end without splitting a cluster.
+
+        Of these branches, or of all; the fewer the branches, the more edges they may share.
+        """
         ...
 
     def read(self, branches: Sequence[str], start: int, stop: int) -> dict[str, Column]:
@@ -94,7 +97,7 @@ def reading(url: str, what: str = "") -> Iterator[None]:
         raise
     except MemoryError as error:
         raise DataError("needs more memory than there is (damaged sizes?)", where=url) from error
-    except Exception as error:  # noqa: BLE001 - see the docstring
+    except Exception as error:
         reason = str(error).strip().split("\n", 1)[0][:200] or type(error).__name__
         raise DataError(
             f"cannot be read{what}: {type(error).__name__}: {reason}",
@@ -107,6 +110,25 @@ def _open_root(ref: FileRef, candidates: Sequence[Schema]) -> Source:
     import uproot
 
     file = uproot.open(ref.url)
+    try:
+        _check_complete(ref, file)
+        return _choose(ref, file, candidates)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _check_complete(ref: FileRef, file: Any) -> None:
+    """Refuse a file shorter than its own header says, before a basket beyond the end is asked for."""
+    if "://" in ref.url:
+        return
+    size, stated = Path(ref.url).stat().st_size, int(file.file.fEND)
+    if size < stated:
+        raise DataError(f"is truncated: {size} of {stated} bytes", where=ref.url, action="fetch it again")
+
+
+def _choose(ref: FileRef, file: Any, candidates: Sequence[Schema]) -> Source:
+    """The source for what the file holds: a tree, an EDM tree or histograms."""
     classes: dict[str, str] = file.classnames(cycle=False)
     trees = [name for name, kind in classes.items() if kind == "TTree" or "RNTuple" in kind]
     histograms = [name for name, kind in classes.items() if kind.startswith(("TH1", "TH2"))]
@@ -115,13 +137,19 @@ def _open_root(ref: FileRef, candidates: Sequence[Schema]) -> Source:
 
         return HistogramFile.choose(ref, file, histograms, candidates)
     if not trees:
-        raise DataError("holds neither a tree nor histograms", where=ref.url,
-                        action="it contains: " + (", ".join(list(classes)[:8]) or "nothing"))  # fmt: skip
+        raise DataError(
+            "holds neither a tree nor histograms",
+            where=ref.url,
+            action="it contains: " + (", ".join(list(classes)[:8]) or "nothing"),
+        )
     if ref.tree is not None and ref.tree not in trees:
-        raise DataError(f"has no tree {ref.tree!r}", where=ref.url, near=nearest(ref.tree, trees),
-                        action="trees in this file: " + ", ".join(trees))  # fmt: skip
-    usable = [ref.tree] if ref.tree else trees
-    schema, tree = _match(ref, file, usable, candidates)
+        raise DataError(
+            f"has no tree {ref.tree!r}",
+            where=ref.url,
+            near=nearest(ref.tree, trees),
+            action="trees in this file: " + ", ".join(trees),
+        )
+    schema, tree = _match(ref, file, [ref.tree] if ref.tree else trees, candidates)
     if schema.format == "edm":
         from femtobarn.read.edm import EdmEvents
 
@@ -131,66 +159,98 @@ def _open_root(ref: FileRef, candidates: Sequence[Schema]) -> Source:
 
 def _match(ref: FileRef, file: Any, trees: Sequence[str], candidates: Sequence[Schema]) -> tuple[Schema, str]:
     """The first schema whose tree and marks are in the file."""
+    names = functools.cache(lambda tree: _branch_names(file[tree]))
 
     def find(schemas: Iterable[Schema]) -> tuple[Schema, str] | None:
         for schema in schemas:
+            if schema.format not in ("tree", "edm"):
+                continue
             for tree in schema.trees or trees:
-                if tree in trees and schema.matches(_names(file, tree)):
+                if tree in trees and schema.matches(names(tree)):
                     return schema, tree
         return None
 
     found = find(candidates)
     if found is not None:
         return found
-    everything = [find_schema(name) for name in schema_names()]
-    elsewhere = find(everything)
+    elsewhere = find(find_schema(name) for name in schema_names())
     if candidates:
-        wanted = candidates[0]
-        present = ", ".join(trees)
-        if elsewhere is not None:
-            raise DataError(
-                f"is not {_either(candidates)}: it looks like {elsewhere[0].name} (tree {elsewhere[1]!r})",
-                where=ref.url,
-                action=f"run with --release {elsewhere[0].name}, or choose other files",
-            )
-        tree = next((tree for tree in wanted.trees if tree in trees), None)
-        if tree is None:
-            raise DataError(
-                f"has no tree {' or '.join(map(repr, wanted.trees))}, as {wanted.name} has",
-                where=ref.url,
-                action=f"trees in this file: {present}",
-            )
-        names = _names(file, tree)
-        missing = next(name for name in (*wanted.requires, *wanted.excludes) if name not in names)
-        raise DataError(f"tree {tree!r} lacks the branch {missing!r} of {wanted.name}", where=ref.url,
-                        near=nearest(missing, names))  # fmt: skip
+        raise _mismatch(ref, candidates, trees, names, elsewhere)
     if elsewhere is not None:
         return elsewhere
     if len(trees) > 1:
-        raise DataError("holds several trees", where=ref.url,
-                        action="name one as FILE:TREE; there are: " + ", ".join(trees))  # fmt: skip
+        raise DataError(
+            "holds several trees",
+            where=ref.url,
+            action="name one as FILE:TREE; there are: " + ", ".join(trees),
+        )
     return RAW, trees[0]
 
 
-def _either(schemas: Sequence[Schema]) -> str:
+def _mismatch(
+    ref: FileRef,
+    candidates: Sequence[Schema],
+    trees: Sequence[str],
+    names: Callable[[str], frozenset[str]],
+    elsewhere: tuple[Schema, str] | None,
+) -> DataError:
+    """Why none of the wanted schemas fits."""
+    if elsewhere is not None:
+        return DataError(
+            f"is not {either(candidates)}: it looks like {elsewhere[0].name} (tree {elsewhere[1]!r})",
+            where=ref.url,
+            action=f"run with --release {elsewhere[0].name}, or choose other files",
+        )
+    wanted = next((schema for schema in candidates if schema.format in ("tree", "edm")), candidates[0])
+    tree = next((tree for tree in wanted.trees or trees[:1] if tree in trees), None)
+    if tree is None:
+        return DataError(
+            f"has no tree {' or '.join(map(repr, wanted.trees))}, as {wanted.name} has",
+            where=ref.url,
+            action=f"trees in this file: {', '.join(trees)}",
+        )
+    present = names(tree)
+    missing = next((name for name in wanted.requires if name not in present), None)
+    if missing is None:
+        extra = next((name for name in wanted.excludes if name in present), None)
+        return DataError(
+            f"tree {tree!r} has the branch {extra!r}, which {wanted.name} has not", where=ref.url
+        )
+    return DataError(
+        f"tree {tree!r} lacks the branch {missing!r} of {wanted.name}",
+        where=ref.url,
+        near=nearest(missing, present),
+    )
+
+
+def either(schemas: Sequence[Schema]) -> str:
+    """The names of schemas, as a choice."""
     return " or ".join(schema.name for schema in schemas)
 
 
-def _names(file: Any, tree: str) -> frozenset[str]:
-    return _branch_names(file[tree])
-
-
 def _branch_names(tree: Any) -> frozenset[str]:
-    return frozenset(tree.keys(recursive=False)) if hasattr(tree, "branches") else frozenset(tree.keys())
+    """Names of branches at any depth: a split object's ``parent`` and its ``parent.member``."""
+    if hasattr(tree, "branches"):
+        return frozenset(tree.keys(recursive=True, full_paths=False))
+    return frozenset(tree.keys())
+
+
+def common_edges(branches: Iterable[Any], entries: int) -> list[int]:
+    """Entry numbers where all of these TTree branches begin a new basket, with both ends of the tree."""
+    common: set[int] | None = None
+    for branch in branches:
+        if branch.num_baskets:
+            edges = set(map(int, branch.entry_offsets))
+            common = edges if common is None else common & edges
+    return sorted({0, entries} | {edge for edge in common or () if 0 < edge < entries})
 
 
 class RootTree:
     """A TTree or RNTuple."""
 
-    objects: Final[Mapping[str, Any]] = {}
-
     def __init__(self, ref: FileRef, file: Any, tree: str, schema: Schema) -> None:
         self.ref = ref
+        self.objects: Mapping[str, Any] = {}
         self.schema = schema
         self.tree = tree
         self._file = file
@@ -200,11 +260,12 @@ class RootTree:
         self.size = int(file.file.fEND)
         self.branches = _branch_names(self._tree)
 
-    def clusters(self) -> list[int]:
-        common = getattr(self._tree, "common_entry_offsets", None)
-        if common is not None:
-            return [int(edge) for edge in common()]
-        return sorted({0, *(int(c.num_first_entry) for c in self._tree.cluster_summaries), self.entries})
+    def clusters(self, branches: Sequence[str] = ()) -> list[int]:
+        if hasattr(self._tree, "cluster_summaries"):
+            edges = {int(cluster.num_first_entry) for cluster in self._tree.cluster_summaries}
+            return sorted({0, *edges, self.entries})
+        chosen = [self._tree[name] for name in branches if name in self.branches]
+        return common_edges(chosen or self._tree.itervalues(recursive=True), self.entries)
 
     def read(self, branches: Sequence[str], start: int, stop: int) -> dict[str, Column]:
         """Read one branch after the other, so that a damaged basket names its branch."""
@@ -213,10 +274,11 @@ class RootTree:
             with reading(self.ref.url, f" at branch {branch!r}, entries {start}-{stop}"):
                 array = self._tree[branch].array(entry_start=start, entry_stop=stop, library="ak")
                 column = to_column(array)
-                if len(column) != stop - start:
-                    raise DataError(f"branch {branch!r} gave {len(column)} of {stop - start} entries",
-                                    where=self.ref.url)  # fmt: skip
-                found[branch] = column
+            if len(column) != stop - start:
+                raise DataError(
+                    f"branch {branch!r} gave {len(column)} of {stop - start} entries", where=self.ref.url
+                )
+            found[branch] = column
         return found
 
     def stored_bytes(self, branches: Sequence[str]) -> int:
@@ -224,6 +286,3 @@ class RootTree:
 
     def close(self) -> None:
         self._file.close()
-
-
-Opener = Callable[[FileRef, Sequence[str]], Source]
