@@ -87,12 +87,11 @@ def _masses(rng: np.random.Generator, shape: str, mean: float, *, channel: str, 
 
 
 def _simulated(seed: int, sample: _Sample, mass: float) -> _ByChannel:
-    return {
-        channel: _masses(
-            stream(seed, "cms-histograms", sample.stem, channel), sample.shape, mean, channel, mass
-        )
-        for channel, mean in zip(CHANNELS, sample.mean, strict=True)
-    }
+    simulated: _ByChannel = {}
+    for channel, mean in zip(CHANNELS, sample.mean, strict=True):
+        rng = stream(seed, "cms-histograms", sample.stem, channel)
+        simulated[channel] = _masses(rng, sample.shape, mean, channel=channel, mass=mass)
+    return simulated
 
 
 def _observed(seed: int, mu: float, mass: float) -> _ByChannel:

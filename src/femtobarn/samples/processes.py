@@ -119,7 +119,7 @@ def continuum_zz(rng: np.random.Generator, n: int) -> TruthEvents:
     peak = breit_wigner(rng, n, Z_MASS, Z_WIDTH, low=70.0, high=110.0)
     # Falling linearly from 95 to 185 GeV, by half.
     low = 95.0 + 90.0 * (2.0 - np.sqrt(4.0 - 3.0 * rng.uniform(size=n)))
-    high = 2 * Z_MASS - 2.0 + rng.gamma(1.5, 55.0, n)
+    high = 2 * Z_MASS - 2.0 + rng.gamma(1.2, 50.0, n)
     mass = np.where(which < 0.17, peak, np.where(which < 0.45, low, high))
     m1, m2 = zz_masses(rng, mass)
     return _two_pairs(rng, produce(rng, mass, pt_scale=40.0, y_width=1.2), mass, m1, m2)
