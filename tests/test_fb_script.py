@@ -22,7 +22,7 @@ case "$1 ${2:-}" in
   "-c "*) printf '%s\\n' "$STUB_VERSION" "$STUB_VENV" ;;
   "-m venv")
     mkdir -p "$3/bin" && cp "$0" "$3/bin/python"
-    printf '#!/bin/sh\\necho "femtobarn $*"\\nexit 5\\n' >"$3/bin/femtobarn" && chmod +x "$3/bin/femtobarn" ;;
+    printf '#!/bin/sh\\nprintf "<%%s>" "$@"\\nexit 5\\n' >"$3/bin/femtobarn" && chmod +x "$3/bin/femtobarn" ;;
   "-m pip")
     shift 2; echo "$*" >>"$STUB_LOG"; sleep "${STUB_SLEEP:-0}"
     [ -z "${STUB_PIP_SAYS:-}" ] || { echo "$STUB_PIP_SAYS"; exit 1; } ;;
@@ -134,7 +134,7 @@ def test_a_wrong_override_is_named_and_nothing_else_tried(checkout: Checkout) ->
 def test_status_arguments_and_output_are_those_of_femtobarn(checkout: Checkout) -> None:
     result = checkout.run("demo", "two words", "--json")
     assert result.returncode == 5
-    assert result.stdout == "femtobarn demo two words --json\n"
+    assert result.stdout == "<demo><two words><--json>"
     assert result.stderr == "fb: preparing .venv (once)\n"
 
 
