@@ -26,16 +26,24 @@ def to_column(array: Any) -> Column:
     import awkward as ak
 
     if array.ndim == 1:
-        if array.layout.purelist_parameter("__array__") == "string":
-            return np.asarray(ak.to_list(array), dtype=np.str_)
-        return _native(ak.to_numpy(array))
-    packed = ak.to_packed(array)
-    layout = packed.layout.to_ListOffsetArray64(start_at_zero=True)
-    content = layout.content
-    if content.purelist_depth != 1 or content.is_record:
+        return _values(array)
+    layout = ak.to_packed(ak.from_regular(array, axis=None)).layout
+    if array.ndim > 2 or not layout.is_list:
         raise DataError("columns with more than one level of nesting are not read")
+    layout = layout.to_ListOffsetArray64(start_at_zero=True)
     offsets = np.asarray(layout.offsets.data, dtype=np.int64)
-    return Jagged(offsets, _native(np.asarray(content.to_backend_array())))
+    return Jagged(offsets, _values(ak.Array(layout.content)))
+
+
+def _values(array: Any) -> NDArray[Any]:
+    """The values of an awkward array of depth one."""
+    import awkward as ak
+
+    if ak.parameters(array).get("__array__") == "string":
+        return np.asarray(ak.to_list(array), dtype=np.str_)
+    if array.fields or not array.layout.is_numpy:
+        raise DataError(f"columns of type {array.type.content} are not read; name one of its members")
+    return _native(ak.to_numpy(array))
 
 
 def _native(values: NDArray[Any]) -> NDArray[Any]:

@@ -172,7 +172,8 @@ def count_hits(words: NDArray[np.uint32]) -> NDArray[np.int64]:
     """
     octets = np.ascontiguousarray(words.astype("<u4")).view(np.uint8).reshape(len(words), 4 * words.shape[1])
     bits = np.unpackbits(octets, axis=1, bitorder="little")[:, : _HITS * _HIT_BITS]
-    return np.sum(bits.reshape(len(words), _HITS, _HIT_BITS).any(axis=2), axis=1, dtype=np.int64)
+    hit = bits.reshape(len(words), _HITS, _HIT_BITS).any(axis=2)
+    return np.asarray(np.count_nonzero(hit, axis=1), dtype=np.int64)
 
 
 def _body(entry: bytes, at: int) -> tuple[int, int]:

@@ -45,8 +45,8 @@ class PublishedHistogram:
 class HistogramFile:
     """A file of histograms, seen as one entry.
 
-    ``objects`` maps the names of its one-dimensional histograms to :class:`PublishedHistogram`; two-dimensional
-    ones are among ``branches`` and counted in ``two_dimensional``, not loaded.
+    ``objects`` maps the names of its one-dimensional histograms to :class:`PublishedHistogram`;
+    two-dimensional ones are among ``branches`` and counted in ``two_dimensional``, not loaded.
     """
 
     def __init__(self, ref: FileRef, file: Any, names: Sequence[str], schema: Schema) -> None:

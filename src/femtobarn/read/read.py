@@ -28,9 +28,10 @@ def require_columns(source: Source, names: Iterable[str], *, where: str) -> None
     if not missing:
         return
     branches = [source.schema.resolve(name).name for name in missing]
+    what = f"tree {source.tree!r} lacks branch" if source.tree else "the table lacks column"
+    plural = "" if len(missing) == 1 else "es" if source.tree else "s"
     raise DataError(
-        f"tree {source.tree!r} lacks {'branch' if len(missing) == 1 else 'branches'} "
-        + ", ".join(repr(branch) for branch in branches),
+        f"{what}{plural} " + ", ".join(repr(branch) for branch in branches),
         where=where,
         near=nearest(branches[0], source.branches),
         action=f"the analysis declares {'it' if len(missing) == 1 else 'them'} as "
@@ -82,8 +83,9 @@ def check_unit(source: Source, *, where: str, entries: int = 1000) -> None:
         return
     column = _scaled(source.read([branch.name], 0, min(entries, source.entries))[branch.name], branch.scale)
     if isinstance(column, Jagged):
-        first = column.offsets[:-1][column.counts > 0]
-        values = column.values[first]
+        # The leading one, which need not be stored first.
+        filled = column.offsets[:-1][column.counts > 0]
+        values = np.maximum.reduceat(column.values, filled) if len(filled) else column.values
     else:
         values = column
     if not len(values):

@@ -93,6 +93,12 @@ def reading(url: str, what: str = "") -> Iterator[None]:
     """
     try:
         yield
+    except DataError as error:
+        if error.where is not None:
+            raise
+        raise DataError(
+            f"cannot be read{what}: {error.what}", where=url, near=error.near, action=error.action
+        ) from None
     except FemtobarnError:
         raise
     except MemoryError as error:
@@ -245,6 +251,23 @@ def common_edges(branches: Iterable[Any], entries: int) -> list[int]:
     return sorted({0, entries} | {edge for edge in common or () if 0 < edge < entries})
 
 
+def _field_bytes(ntuple: Any, column_bytes: Mapping[int, int], field: int) -> int:
+    """Compressed bytes of a field of an RNTuple, its parts and the offsets of the lists around it."""
+    records = ntuple.field_records
+    if records[field].source_field_id is not None:
+        field = int(records[field].source_field_id)
+    wanted, at = {field}, field
+    while records[at].parent_field_id != at:
+        at = int(records[at].parent_field_id)
+        wanted.add(at)
+    # Fields are written after the field they belong to, so one pass finds all descendants.
+    inside = {field}
+    for number, record in enumerate(records):
+        if record.parent_field_id in inside:
+            inside.add(number)
+    return sum(column_bytes.get(number, 0) for number in wanted | inside)
+
+
 class RootTree:
     """A TTree or RNTuple."""
 
@@ -282,7 +305,20 @@ class RootTree:
         return found
 
     def stored_bytes(self, branches: Sequence[str]) -> int:
-        return sum(int(self._tree[branch].compressed_bytes) for branch in branches if branch in self.branches)
+        present = [self._tree[branch] for branch in branches if branch in self.branches]
+        if hasattr(self._tree, "cluster_summaries"):
+            return sum(_field_bytes(self._tree, self._column_bytes, int(field.field_id)) for field in present)
+        return sum(int(branch.compressed_bytes) for branch in present)
+
+    @functools.cached_property
+    def _column_bytes(self) -> dict[int, int]:
+        """Compressed bytes by field number of an RNTuple."""
+        found: dict[int, int] = {}
+        for cluster in self._tree.page_link_list:
+            for column, pages in zip(self._tree.column_records, cluster, strict=False):
+                size = sum(int(page.locator.num_bytes) for page in pages.pages)
+                found[column.field_id] = found.get(column.field_id, 0) + size
+        return found
 
     def close(self) -> None:
         self._file.close()
