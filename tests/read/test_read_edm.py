@@ -109,7 +109,7 @@ def test_every_value_of_the_oracle(events, oracle, collection, listed, isolation
         for expected in event[listed]:
             row = min(
                 rows, key=lambda row: abs(row["pt"] - expected["pt"]) + abs(row["eta"] - expected["eta"])
-            )  # noqa: B023
+            )
             sip = np.hypot(row["dxy"], row["dz"]) / np.hypot(row["dxyErr"], row["dzErr"])
             found = [row["pt"], row["eta"], row["dxy"], row["dz"], row["iso"], sip]
             wanted = [expected[key] for key in ("pt", "eta", "dxy_cm", "dz_cm", "pf_iso_rel", "sip")]
@@ -129,7 +129,7 @@ def test_muons_without_global_track_have_no_impact_parameter(events):
 def test_superclusters_are_near_but_not_the_track(events):
     """The track points at the vertex, the cluster is seen from the origin."""
     difference = abs(events["electron.superclusterEta"].values - events["electron.eta"].values)
-    assert 0 < difference.min()
+    assert difference.min() > 0
     assert difference.max() < 0.1
 
 
@@ -271,7 +271,7 @@ def test_hits_are_counted_across_words():
 
 
 def test_impact_parameters_by_hand():
-    """A track along x at y = 0.1 cm, z = 0.2 cm: dxy is +0.1, dz its z; moving the point along it changes dz."""
+    """A track at 45 degrees in the x-z plane, offset by 0.1 cm in y and 0.2 cm in z."""
     points = np.array([[0.0, 0.1, 0.2], [3.0, 0.1, 3.2]])
     momenta = np.array([[10.0, 0.0, 10.0], [10.0, 0.0, 10.0]])
     dxy, dz = impact_parameters(points, momenta, np.zeros((2, 3)))
