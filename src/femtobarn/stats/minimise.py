@@ -13,8 +13,18 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import lapack
 
-__all__ = ["Crossing", "FloatArray", "Minimum", "Objective", "conditional", "crossing", "minimise"]
+__all__ = [
+    "Crossing",
+    "FloatArray",
+    "Minimum",
+    "Objective",
+    "conditional",
+    "crossing",
+    "minimise",
+    "solve_positive",
+]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -55,12 +65,10 @@ class Minimum:
     edm: float
 
 
-def _positive(matrix: FloatArray) -> bool:
-    try:
-        np.linalg.cholesky(matrix)
-    except np.linalg.LinAlgError:
-        return False
-    return True
+def solve_positive(matrix: FloatArray, rhs: FloatArray) -> FloatArray | None:
+    """Solution of a symmetric positive definite system; None if the matrix is not positive definite."""
+    _, solution, info = lapack.dposv(matrix, rhs)
+    return np.asarray(solution) if info == 0 else None
 
 
 def _box_step(
@@ -74,14 +82,13 @@ def _box_step(
     todo = free.copy()
     while todo.any():
         inner = np.flatnonzero(todo)
-        block = hessian[np.ix_(inner, inner)]
-        if not _positive(block):
-            return None
         walls = np.flatnonzero(free & ~todo)
         rhs = -gradient[inner]
         if walls.size:
             rhs = rhs - hessian[np.ix_(inner, walls)] @ step[walls]
-        trial = np.linalg.solve(block, rhs)
+        trial = solve_positive(hessian[np.ix_(inner, inner)], rhs)
+        if trial is None:
+            return None
         low, high = room_down[inner], room_up[inner]
         out = (trial < low) | (trial > high)
         if not out.any():
@@ -96,10 +103,8 @@ def _edm(hessian: FloatArray, gradient: FloatArray, free: BoolArray) -> float:
     if not free.any():
         return 0.0
     g = gradient[free]
-    block = hessian[np.ix_(free, free)]
-    if not _positive(block):
-        return math.inf
-    return 0.5 * float(g @ np.linalg.solve(block, g))
+    solution = solve_positive(hessian[np.ix_(free, free)], g)
+    return math.inf if solution is None else 0.5 * float(g @ solution)
 
 
 def _held(x: FloatArray, gradient: FloatArray, lower: FloatArray, upper: FloatArray) -> BoolArray:
@@ -242,8 +247,13 @@ def conditional(
     *,
     lower: FloatArray,
     upper: FloatArray,
+    tangent: bool = True,
 ) -> Minimum:
-    """Minimum with parameter ``index`` at ``value``, started along the profile's tangent at ``near``."""
+    """Minimum with parameter ``index`` at ``value``, started along the profile's tangent at ``near``.
+
+    Without ``tangent`` the other parameters start where they are: a long step along the tangent can end in the
+    basin of another minimum.
+    """
     lo, hi = lower.copy(), upper.copy()
     lo[index] = hi[index] = value
     plain = near.x.copy()
@@ -251,12 +261,12 @@ def conditional(
     start = plain.copy()
     free = ~near.active
     free[index] = False
-    if free.any():
-        block = near.hessian[np.ix_(free, free)]
-        if _positive(block):
-            start[free] -= np.linalg.solve(block, near.hessian[free, index]) * (value - near.x[index])
+    if tangent and free.any():
+        slope = solve_positive(near.hessian[np.ix_(free, free)], near.hessian[free, index])
+        if slope is not None:
+            start[free] -= slope * (value - near.x[index])
     first = minimise(objective, start, lo, hi)
-    if first.status == "ok":
+    if first.status == "ok" or not tangent:
         return first
     second = minimise(objective, plain, lo, hi)
     return second if second.status == "ok" or second.value < first.value else first
