@@ -1,0 +1,80 @@
+"""A finished figure together with the numbers in it, and how both reach the disk."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from matplotlib.figure import Figure
+
+from femtobarn.plot.style import style
+from femtobarn.run.files import SCHEMA_VERSION, write_json, write_text
+
+__all__ = ["Drawing", "save"]
+
+#: Sharp on a phone and in print; a 6.4 inch figure is 960 pixels wide.
+_DPI: Final = 150
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, the numbers it shows and what to say about it.
+
+    Attributes
+    ----------
+    name : str
+        File stem.
+    figure : Figure
+        Made with the object interface: it belongs to no window and no global list.
+    numbers : mapping
+        Everything drawn, as plain values and arrays.
+    title, caption : str
+        What the figure is, and what a reader should see in it; they travel inside PNG and PDF.
+    """
+
+    name: str
+    figure: Figure
+    numbers: Mapping[str, Any]
+    title: str = ""
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        # Text is measured once, not at every save, and no format's own metrics move anything.
+        engine = self.figure.get_layout_engine()
+        if engine is not None:
+            with style():
+                engine.execute(self.figure)
+            self.figure.set_layout_engine("none")
+
+    def render(self, kind: str) -> bytes:
+        """The figure as the bytes of a ``png``, ``pdf`` or ``svg`` file, equal for equal content."""
+        texts = {"Title": self.title or self.name}
+        if kind == "png":
+            metadata: dict[str, Any] = {**texts, "Description": self.caption, "Software": "femtobarn"}
+        elif kind == "pdf":
+            # Without a date the same figure is the same file.
+            metadata = {**texts, "Subject": self.caption, "Creator": "femtobarn", "CreationDate": None}
+        else:
+            metadata = {**texts, "Description": self.caption, "Creator": "femtobarn", "Date": None}
+        out = io.BytesIO()
+        with style():
+            self.figure.savefig(out, format=kind, dpi=_DPI, metadata=metadata)
+        return out.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        return self.render("png")
+
+
+def save(drawing: Drawing, folder: Path) -> list[Path]:
+    """Write ``NAME.png``, ``NAME.pdf`` and ``NAME.json`` (the numbers drawn); return the paths."""
+    paths = []
+    for kind in ("png", "pdf"):
+        path = folder / f"{drawing.name}.{kind}"
+        write_text(path, drawing.render(kind))
+        paths.append(path)
+    path = folder / f"{drawing.name}.json"
+    write_json(path, {"schema_version": SCHEMA_VERSION, **drawing.numbers})
+    return [*paths, path]
