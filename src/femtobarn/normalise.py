@@ -73,7 +73,9 @@ def _simulation(
     meta = dataset.metadata
     group = str(meta.get("group", dataset.process))
     facts = {name: value[0] for name, value in stored.outcome.facts.get(dataset.name, {}).items() if value}
-    cross_section = overrides.get(dataset.name, overrides.get(dataset.process, meta.get("xsec", facts.get("xsec"))))
+    cross_section = overrides.get(
+        dataset.name, overrides.get(dataset.process, meta.get("xsec", facts.get("xsec")))
+    )
     if cross_section is None:
         return Normalisation(group, 0.0, "no cross-section is known", usable=False)
     luminosity = lumi if lumi is not None else meta.get("lumi", release.lumi)

@@ -86,7 +86,9 @@ def find_release(name: str) -> Release:
         if name == release.name or name in release.aliases:
             return release
     names = [*RELEASES, *(alias for release in RELEASES.values() for alias in release.aliases)]
-    raise UsageError(f"unknown release {name!r}", near=nearest(name, names), action="releases: " + ", ".join(RELEASES))
+    raise UsageError(
+        f"unknown release {name!r}", near=nearest(name, names), action="releases: " + ", ".join(RELEASES)
+    )
 
 
 @functools.cache

@@ -29,6 +29,7 @@ _MOST_VALUES: Final = 200_000
 _TAG: Final = "tag:yaml.org,2002:"
 _MERGE: Final = _TAG + "merge"
 _SCALARS: Final = frozenset(_TAG + name for name in ("null", "bool", "int", "float", "str"))
+_NOT_IN_YAML: Final = re.compile("[\t\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _LINE_END: Final = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 
@@ -96,7 +97,7 @@ def load_text(text: str, *, file: str = "<text>") -> Located:
     """
     try:
         # Composing builds plain nodes; no constructor of a tag in the text is ever called.
-        loader = _Loader(_without_tabs(text))
+        loader = _Loader(_as_yaml(text))
         try:
             node = loader.get_single_node()
         finally:
@@ -130,15 +131,18 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _without_tabs(text: str) -> str:
-    """JSON may be indented with tabs, which YAML refuses; in valid JSON no string holds a raw tab."""
-    if "\t" in text and text.lstrip()[:1] in ("{", "["):
-        try:
-            json.loads(text)
-        except (ValueError, RecursionError):
-            return text
-        return text.replace("\t", " ")
-    return text
+def _as_yaml(text: str) -> str:
+    """JSON that YAML would misread: indented with tabs, or with unusual characters unescaped.
+
+    In valid JSON a raw tab is never, and one of these characters always, inside a string.
+    """
+    if text.lstrip()[:1] not in ("{", "[") or not _NOT_IN_YAML.search(text):
+        return text
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return _NOT_IN_YAML.sub(lambda found: " " if found[0] == "\t" else f"\\u{ord(found[0]):04x}", text)
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, file: str) -> ConfigError:

@@ -198,11 +198,11 @@ def _report(
         return
     kinds = branches(field.annotation)
     value = values.get(name)
+    if name not in values:
+        problems.add("is missing", path=(name,), action=f"give it: --set {name}=VALUE")
+        return
     wrong_length = any(map(is_tuple, kinds)) and any(item["type"] in _LENGTHS for item in items)
     if len(kinds) > 1 or wrong_length:
-        if name not in values:
-            problems.add("is missing", path=(name,))
-            return
         allowed = choices(field.annotation)
         text = f"takes {type_words(field.annotation)}, not {shown(value)}"
         limits = bounds(field)

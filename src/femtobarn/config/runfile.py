@@ -237,7 +237,7 @@ def _flatten_inputs(
 
 
 def _check_together(
-    raw: Mapping[Any, Any], moved: Mapping[str, tuple[str, ...]], problems: Problems, source: Located
+    raw: dict[Any, Any], moved: Mapping[str, tuple[str, ...]], problems: Problems, source: Located
 ) -> None:
     """Settings that exclude or repeat each other."""
     if raw.get("files") and raw.get("fileset"):
@@ -252,6 +252,12 @@ def _check_together(
             problems.add(f"is {shown(other)}, but release is {shown(raw['release'])}", path=path,
                          where=source.where(path), action="keep one release")  # fmt: skip
     files = raw.get("files")
+    if isinstance(files, list) and not all(isinstance(item, str) for item in files):
+        for i, item in enumerate(files):
+            if not isinstance(item, str):
+                path = _placed(("files", i), moved)
+                problems.add(f"must be a path, not {shown(item)}", path=path, where=source.where(path))
+        del raw["files"]  # said; grouped by dataset its line would be lost
     for name in files if isinstance(files, dict) else ():
         if isinstance(name, str) and not _NAME.fullmatch(name):
             path = _placed(("files", name), moved)

@@ -41,7 +41,7 @@ def _fill(bins: Any, weights: Any, sums: Any) -> None:
 
 
 def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
-    """a + b as a rounded sum and its exact error (Knuth, The Art of Computer Programming 2, 4.2.2)."""
+    """A + b as a rounded sum and its exact error (Knuth, The Art of Computer Programming 2, 4.2.2)."""
     s = a + b
     v = s - a
     return s, (a - (s - v)) + (b - v)
@@ -72,9 +72,7 @@ class Compensated:
         return cls(float(sums[0, 0]), float(sums[1, 0]))
 
     def __add__(self, other: Compensated) -> Compensated:
-        pair = _add(
-            np.array([self.value, self.compensation]), np.array([other.value, other.compensation])
-        )
+        pair = _add(np.array([self.value, self.compensation]), np.array([other.value, other.compensation]))
         return Compensated(float(pair[0]), float(pair[1]))
 
     def __float__(self) -> float:
@@ -103,7 +101,9 @@ class Histogram:
     def fill(self, key: Key, *values: NDArray[Any], weight: NDArray[Any] | float = 1.0) -> None:
         """Add events: one array of values an axis, all of one length."""
         if len(values) != len(self.spec.axes):
-            raise ValueError(f"histogram {self.spec.name!r} has {len(self.spec.axes)} axes, not {len(values)}")
+            raise ValueError(
+                f"histogram {self.spec.name!r} has {len(self.spec.axes)} axes, not {len(values)}"
+            )
         length = len(values[0])
         bins = np.zeros(length, dtype=np.int64)
         for axis, array in zip(self.spec.axes, values, strict=True):

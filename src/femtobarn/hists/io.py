@@ -103,7 +103,9 @@ def _from_hist(name: str, source: Any) -> Histogram:
     for axis in observables:
         label, _, unit = str(axis.label).removesuffix("]").partition(" [")
         uniform = type(axis).__name__ == "Regular"
-        axes.append(Axis(axis.name, tuple(float(e) for e in axis.edges), label=label, unit=unit, uniform=uniform))
+        axes.append(
+            Axis(axis.name, tuple(float(e) for e in axis.edges), label=label, unit=unit, uniform=uniform)
+        )
     histogram = Histogram(HistSpec(name, tuple(axes)))
     view = source.view(flow=True)
     for i, r in enumerate(region):

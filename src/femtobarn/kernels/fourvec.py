@@ -48,18 +48,14 @@ class FourVectors:
         return cls(pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), np.asarray(e, dtype=np.float64))
 
     def __add__(self, other: FourVectors) -> FourVectors:
-        return FourVectors(
-            self.px + other.px, self.py + other.py, self.pz + other.pz, self.e + other.e
-        )
+        return FourVectors(self.px + other.px, self.py + other.py, self.pz + other.pz, self.e + other.e)
 
     def __getitem__(self, index: Any) -> FourVectors:
         return FourVectors(self.px[index], self.py[index], self.pz[index], self.e[index])
 
     def sum(self, axis: int = -1) -> FourVectors:
         """Vector sum along an axis."""
-        return FourVectors(
-            self.px.sum(axis), self.py.sum(axis), self.pz.sum(axis), self.e.sum(axis)
-        )
+        return FourVectors(self.px.sum(axis), self.py.sum(axis), self.pz.sum(axis), self.e.sum(axis))
 
     @property
     def pt(self) -> Array:

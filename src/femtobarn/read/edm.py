@@ -134,8 +134,10 @@ class EdmEvents:
 
     def _identity_is_sound(self) -> bool:
         """Whether the first and the last event decode to a luminosity block that the file lists."""
-        if not self.entries or "EventAuxiliary" not in self._products:
+        if "EventAuxiliary" not in self._products:
             return False
+        if not self.entries:
+            return True
         with reading(self.ref.url, " at branch 'EventAuxiliary'"):
             ends = [
                 entry
@@ -168,17 +170,21 @@ class EdmEvents:
                 raise DataError(f"has no column {name!r}", where=self.ref.url)
         members = Range(self, start, stop)
         identity = self._identity(start, stop) if any(name in _IDENTITY for name in branches) else {}
-        return {
-            name: identity[name] if name in _IDENTITY else RECIPES[name].make(members) for name in branches
-        }
+        found: dict[str, Column] = {}
+        for name in branches:
+            with reading(self.ref.url, f" at column {name!r}, entries {start}-{stop}"):
+                found[name] = identity[name] if name in _IDENTITY else RECIPES[name].make(members)
+        return found
 
     def _needed(self, branches: Sequence[str]) -> list[Any]:
         names = branches or sorted(self.branches)
-        members = dict.fromkeys(m for name in names if name in RECIPES for m in RECIPES[name].needs)
+        recipes = [RECIPES[name] for name in names if name in RECIPES]
+        members = dict.fromkeys(m for recipe in recipes for m in (*recipe.needs, *recipe.also))
         return [self._branch(*member) for member in members if self._exists(*member)]
 
     def clusters(self, branches: Sequence[str] = ()) -> list[int]:
-        return common_edges(self._needed(branches), self.entries)
+        with reading(self.ref.url, ": its clusters"):
+            return common_edges(self._needed(branches), self.entries)
 
     def stored_bytes(self, branches: Sequence[str]) -> int:
         plain = int(self._tree["EventAuxiliary"].compressed_bytes) if set(branches) & set(_IDENTITY) else 0

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from femtobarn.errors import DataError
 from femtobarn.kernels.jagged import Jagged
 from femtobarn.read.columns import Column
 from femtobarn.read.edm_decode import (
+    NULL,
+    branch_id,
     count_hits,
     follow,
     impact_errors,
@@ -79,25 +82,45 @@ class Range:
 
     def refer(self, product: str, member: str, targets: Sequence[str]) -> list[NDArray[np.int64]]:
         """For each target, the positions in its flat columns that ``member`` points at; -1 elsewhere."""
-        references = self(product, member)
-        products = referred_products(
-            references, self._events.indexes(self.start, self.stop), self._events.lists()
-        )
+        references, products = self._resolved(product, member)
         where = f"{self._events.ref.url}: {product}obj.{member}"
         return [
             follow(references, products, target, self(target, _ANCHORS[target]), where=where)
             if self._events.has(target)
-            else np.full(len(references.values), -1, dtype=np.int64)
+            else np.full(len(products), -1, dtype=np.int64)
             for target in targets
         ]
+
+    def refer_only(self, product: str, member: str, target: str) -> NDArray[np.int64]:
+        """Like :meth:`refer` for a member that may point nowhere else; -1 for null references.
+
+        Raises
+        ------
+        DataError
+            A reference is neither null nor into ``target``: to take it for null would lose objects.
+        """
+        references, products = self._resolved(product, member)
+        strays = (references.values["element"] != NULL) & (products != branch_id(target))
+        if strays.any():
+            raise DataError(
+                f"{int(strays.sum())} references of {product}obj.{member} do not point into {target!r}",
+                where=self._events.ref.url,
+            )
+        return self.refer(product, member, [target])[0]
+
+    def _resolved(self, product: str, member: str) -> tuple[Jagged, NDArray[np.uint32]]:
+        references = self(product, member)
+        indexes = self._events.indexes(self.start, self.stop)
+        return references, referred_products(references, indexes, self._events.lists())
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a NanoAOD column is made: the members it needs, and the function that makes it."""
+    """How a NanoAOD column is made: the members it needs, the function, and members it reads if present."""
 
     needs: tuple[Member, ...]
     make: Callable[[Range], Column]
+    also: tuple[Member, ...] = ()
 
 
 def _plain(product: str, member: str) -> Recipe:
@@ -135,16 +158,16 @@ def _relative(pt: Numbers, *sums: Numbers) -> Numbers:
 
 
 def _muon_tracks(read: Range) -> NDArray[np.int64]:
-    return read.refer(_MUONS, "globalTrack_.product_", [_GLOBAL])[0]
+    return read.refer_only(_MUONS, "globalTrack_.product_", _GLOBAL)
 
 
 def _electron_cores(read: Range) -> NDArray[np.int64]:
-    return read.refer(_ELECTRONS, "core_.product_", [_CORES])[0]
+    return read.refer_only(_ELECTRONS, "core_.product_", _CORES)
 
 
 def _electron_tracks(read: Range) -> NDArray[np.int64]:
     """Electron -> core -> track; the cores are not in the electrons' order."""
-    tracks = read.refer(_CORES, "gsfTrack_.product_", [_GSF])[0]
+    tracks = read.refer_only(_CORES, "gsfTrack_.product_", _GSF)
     return _taken(tracks, _electron_cores(read), missing=-1)
 
 
@@ -261,5 +284,6 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     "Electron_superclusterEta": Recipe(
         ((_ELECTRONS, "eta_"), (_ELECTRONS, "core_.product_"), (_CORES, "superCluster_.product_")),
         _supercluster_eta,
+        also=tuple(member for product in _CLUSTERS for member in _xyz(product, "position_")),
     ),
 }

@@ -17,6 +17,7 @@ from femtobarn.errors import DataError
 from femtobarn.kernels.jagged import Jagged
 
 __all__ = [
+    "NULL",
     "REFERENCE",
     "branch_id",
     "count_hits",
@@ -30,7 +31,8 @@ __all__ = [
 
 #: ``edm::RefCoreWithIndex`` as written: 10 bytes, big-endian.
 REFERENCE: Final = np.dtype([("version", ">u2"), ("process", ">u2"), ("product", ">u2"), ("element", ">u4")])
-_NULL: Final = 0xFFFFFFFF
+#: Element of a reference to nothing.
+NULL: Final = 0xFFFFFFFF
 
 # reco::HitPattern of CMSSW 5: 25 words of 32 bits hold 72 hits of 11 bits.
 _HIT_BITS: Final = 11
@@ -65,7 +67,7 @@ def referred_products(
     process = values["process"].astype(np.int64)
     events = references.parents
     usable = (
-        (values["element"] != _NULL)
+        (values["element"] != NULL)
         & (process > 0)
         & (process <= indexes.counts[events])
         & (values["product"] > 0)

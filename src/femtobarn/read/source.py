@@ -284,11 +284,12 @@ class RootTree:
         self.branches = _branch_names(self._tree)
 
     def clusters(self, branches: Sequence[str] = ()) -> list[int]:
-        if hasattr(self._tree, "cluster_summaries"):
-            edges = {int(cluster.num_first_entry) for cluster in self._tree.cluster_summaries}
-            return sorted({0, *edges, self.entries})
-        chosen = [self._tree[name] for name in branches if name in self.branches]
-        return common_edges(chosen or self._tree.itervalues(recursive=True), self.entries)
+        with reading(self.ref.url, ": its clusters"):
+            if hasattr(self._tree, "cluster_summaries"):
+                edges = {int(cluster.num_first_entry) for cluster in self._tree.cluster_summaries}
+                return sorted({0, *edges, self.entries})
+            chosen = [self._tree[name] for name in branches if name in self.branches]
+            return common_edges(chosen or self._tree.itervalues(recursive=True), self.entries)
 
     def read(self, branches: Sequence[str], start: int, stop: int) -> dict[str, Column]:
         """Read one branch after the other, so that a damaged basket names its branch."""
@@ -305,10 +306,11 @@ class RootTree:
         return found
 
     def stored_bytes(self, branches: Sequence[str]) -> int:
-        present = [self._tree[branch] for branch in branches if branch in self.branches]
-        if hasattr(self._tree, "cluster_summaries"):
-            return sum(_field_bytes(self._tree, self._column_bytes, int(field.field_id)) for field in present)
-        return sum(int(branch.compressed_bytes) for branch in present)
+        with reading(self.ref.url, ": sizes of its branches"):
+            present = [self._tree[branch] for branch in branches if branch in self.branches]
+            if hasattr(self._tree, "cluster_summaries"):
+                return sum(_field_bytes(self._tree, self._column_bytes, int(f.field_id)) for f in present)
+            return sum(int(branch.compressed_bytes) for branch in present)
 
     @functools.cached_property
     def _column_bytes(self) -> dict[int, int]:

@@ -50,9 +50,7 @@ def encode(outcome: Outcome) -> bytes:
         "dataset": outcome.dataset,
         "histograms": {name: _pack_histogram(h, arrays) for name, h in outcome.histograms.items()},
         "cutflows": {
-            dataset: [
-                [cut, row.events, _pair(row.sumw), _pair(row.sumw2)] for cut, row in rows.items()
-            ]
+            dataset: [[cut, row.events, _pair(row.sumw), _pair(row.sumw2)] for cut, row in rows.items()]
             for dataset, rows in outcome.cutflows.items()
         },
         "sums": {
@@ -129,6 +127,8 @@ def _pack_histogram(histogram: Histogram, arrays: _Arrays) -> dict[str, Any]:
 
 
 def _unpack_histogram(name: str, packed: dict[str, Any], array: Any) -> Histogram:
-    axes = tuple(Axis(n, tuple(edges), label, unit, uniform) for n, edges, label, unit, uniform in packed["axes"])
+    axes = tuple(
+        Axis(n, tuple(edges), label, unit, uniform) for n, edges, label, unit, uniform in packed["axes"]
+    )
     blocks = {(key[0], key[1], key[2]): array(number) for key, number in packed["blocks"]}
     return Histogram(HistSpec(name, axes, packed["title"]), blocks)

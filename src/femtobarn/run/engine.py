@@ -257,7 +257,9 @@ def summarise(
 ) -> Summary:
     """Count states; the lost fraction is of events, or of files where their events are unknown."""
     states = [entries[part.number].state for part in parts if part.number in entries]
-    good = {part.number for part in parts if part.number in entries and entries[part.number].state != "failed"}
+    good = {
+        part.number for part in parts if part.number in entries and entries[part.number].state != "failed"
+    }
     expected = sum(part.entries for part in parts)
     processed = sum(part.entries for part in parts if part.number in good)
     unknown = [p for p in parts if p.number not in good and plan.files[p.file].error and not p.entries]

@@ -27,11 +27,10 @@ Executor = Callable[[Job, Iterable[Task]], Iterator[TaskResult]]
 
 #: A part that ends this many workers is given up.
 _DEADLY: Final = 3
+#: Fewer events than this are processed sooner than a worker process has started.
+_WORTH_A_WORKER: Final = 300_000
 #: Each worker computes with one thread; the processes are the parallelism.
-_ONE_THREAD: Final = {
-    name: "1"
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "ARROW_NUM_THREADS")
-}
+_ONE_THREAD: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "ARROW_NUM_THREADS"), "1")
 
 
 def run_serially(job: Job, tasks: Iterable[Task]) -> Iterator[TaskResult]:
@@ -194,18 +193,25 @@ def _serve(pipe: Connection, job: Job) -> None:
 EXECUTORS: Final = ("auto", "serial", "processes")
 
 
-def choose(name: str, *, workers: int | None, parts: int) -> tuple[str, Executor]:
-    """The executor of this name for a plan of so many parts.
+def choose(name: str, *, workers: int | None, parts: int, events: int) -> tuple[str, Executor]:
+    """The executor of this name for a plan of so many parts and events.
 
-    ``auto`` stays in this process when there is no more than one part: starting workers would take
-    longer than the work.
+    ``auto`` stays in this process when starting workers would take longer than the work.
     """
     if name not in EXECUTORS:
         raise UsageError(f"unknown executor {name!r}", near=nearest(name, EXECUTORS),
                          action="choose one of " + ", ".join(EXECUTORS))  # fmt: skip
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1, not {workers}")
-    count = min(workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count() or 1, max(parts, 1))
-    if name == "serial" or (name == "auto" and (parts <= 1 or count == 1) and workers is None):
+    count = min(workers or _processors(), max(parts, 1))
+    small = workers is None and (count == 1 or events < _WORTH_A_WORKER)
+    if name == "serial" or (name == "auto" and small):
         return "serial", run_serially
     return "processes", lambda job, tasks: run_in_processes(job, tasks, workers=count)
+
+
+def _processors() -> int:
+    """Processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

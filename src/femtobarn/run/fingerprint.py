@@ -57,7 +57,9 @@ def source_fingerprint(analysis: Analysis) -> str:
         if path is not None:
             files[module] = path
             queue.extend(_imports(path))
-    return digest({name: _hash(path) for name, path in sorted(files.items()) if name != str(own)} | {"own": _hash(own)})
+    return digest(
+        {name: _hash(path) for name, path in sorted(files.items()) if name != str(own)} | {"own": _hash(own)}
+    )
 
 
 def _file_of(module: str) -> Path | None:

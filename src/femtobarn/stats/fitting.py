@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from femtobarn.errors import FitError, UsageError
-from femtobarn.stats.likelihood import Data, Likelihood
 from femtobarn.stats.minimise import FloatArray, Minimum, minimise
-from femtobarn.stats.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from femtobarn.stats.likelihood import Data, Likelihood
+    from femtobarn.stats.model import Model
 
 __all__ = ["FitResult", "Problem", "fit", "problem"]
 
@@ -97,7 +100,8 @@ class Problem:
 
     def pinned(self, values: Mapping[int, float]) -> Problem:
         """The same with further parameters held."""
-        start, lower, upper, fixed = (a.copy() for a in (self.start, self.lower, self.upper, self.fixed))
+        start, lower, upper = self.start.copy(), self.lower.copy(), self.upper.copy()
+        fixed = self.fixed.copy()
         for i, value in values.items():
             start[i] = lower[i] = upper[i] = value
             fixed[i] = True

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
 from femtobarn.stats.fitting import FitResult, fit
-from femtobarn.stats.likelihood import Data, Likelihood
-from femtobarn.stats.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from femtobarn.stats.likelihood import Data, Likelihood
+    from femtobarn.stats.model import Model
 
 __all__ = ["Goodness", "goodness_of_fit", "log_chi2_tail", "saturated_twice_nll"]
 

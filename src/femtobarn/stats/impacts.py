@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from femtobarn.stats.fitting import FitResult, Problem, fit, problem
-from femtobarn.stats.likelihood import Data
 from femtobarn.stats.minimise import conditional, solve_positive
-from femtobarn.stats.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from femtobarn.stats.likelihood import Data
+    from femtobarn.stats.model import Model
 
 __all__ = ["GroupImpacts", "Impact", "group_impacts", "ranking"]
 

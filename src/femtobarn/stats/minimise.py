@@ -251,8 +251,8 @@ def conditional(
 ) -> Minimum:
     """Minimum with parameter ``index`` at ``value``, started along the profile's tangent at ``near``.
 
-    Without ``tangent`` the other parameters start where they are: a long step along the tangent can end in the
-    basin of another minimum.
+    Without ``tangent`` the other parameters start where they are: a long step along the tangent can end in
+    the basin of another minimum.
     """
     lo, hi = lower.copy(), upper.copy()
     lo[index] = hi[index] = value

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +13,10 @@ from femtobarn.stats.interpolation import HistosysCode, NormsysCode, normsys_coe
 from femtobarn.stats.likelihood import Constraints, Data, Likelihood, Templates
 from femtobarn.stats.parameters import ParameterSet, parameter_sets, sorted_channels, sorted_samples
 from femtobarn.stats.workspace import Measurement, Modifier, Workspace, read_workspace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 __all__ = ["DEFAULT_INTERPOLATION", "Model", "read_workspace"]
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from femtobarn.errors import FitError, UsageError
 from femtobarn.stats.fitting import FitResult, Problem, fit, problem
-from femtobarn.stats.likelihood import Data
 from femtobarn.stats.minimise import FloatArray, Minimum, conditional, crossing
-from femtobarn.stats.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from femtobarn.stats.likelihood import Data
+    from femtobarn.stats.model import Model
 
 __all__ = [
     "CONTOUR_68",

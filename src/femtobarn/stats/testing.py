@@ -1,25 +1,29 @@
 """Asymptotic tests of the parameter of interest: q0, q~mu, CLs and upper limits.
 
-Source: G. Cowan, K. Cranmer, E. Gross, O. Vitells, Eur. Phys. J. C 71 (2011) 1554.  All probabilities are kept
-as logarithms.
+Source: G. Cowan, K. Cranmer, E. Gross, O. Vitells, Eur. Phys. J. C 71 (2011) 1554.  All probabilities are
+kept as logarithms.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy.typing as npt
 from scipy import optimize, special
 
 from femtobarn.errors import FitError, UsageError
 from femtobarn.stats.fitting import FitResult, Problem, fit, problem
-from femtobarn.stats.likelihood import Data
 from femtobarn.stats.minimise import FloatArray, Minimum, conditional
-from femtobarn.stats.model import Model
 from femtobarn.stats.significance import log_normal_tail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy.typing as npt
+
+    from femtobarn.stats.likelihood import Data
+    from femtobarn.stats.model import Model
 
 __all__ = ["BANDS", "Hypotest", "Limit", "Significance", "Tester", "hypotest", "limit", "significance"]
 
@@ -75,7 +79,7 @@ class Hypotest:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Upper limit on the parameter of interest; None with a reason where CLs does not cross below its bound."""
+    """Upper limit; None with a reason where CLs does not cross below the parameter's bound."""
 
     cl: float
     observed: float | None
@@ -113,7 +117,7 @@ class Significance:
 
 
 class Tester:
-    """Test statistics of one data set; its fits are done once and each new value starts beside a known one."""
+    """Test statistics of one data set: its fits are kept, each new value starts beside a known one."""
 
     def __init__(
         self,
@@ -283,14 +287,16 @@ def limit(
     def observed(mu: float) -> float:
         return asymptotic_cls(tester.q_tilde(mu), asimov.q_tilde(mu))[2]
 
+    def band(sigma: float) -> Callable[[float], float]:
+        return lambda mu: expected_log_cls(asimov.q_tilde(mu), sigma)
+
     upper = solve("observed", observed, best, first)
     expected: list[float | None] = []
+    guess = first
     for sigma in BANDS:
-        guess = expected[-1] if expected and expected[-1] is not None else first
-        label = f"expected_{sigma:+d}"
-        expected.append(
-            solve(label, lambda mu, s=sigma: expected_log_cls(asimov.q_tilde(mu), float(s)), 0.0, guess)
-        )
+        found = solve(f"expected_{sigma:+d}", band(float(sigma)), 0.0, guess)
+        expected.append(found)
+        guess = found or guess
     return Limit(cl, upper, tuple(expected), reasons)
 
 
@@ -306,11 +312,10 @@ def _crossing(function: Callable[[float], float], low: float, guess: float, top:
             return None
         near, far = far, min(top, far + 2.0 * max(far - near, 0.05 * abs(far), 1e-3))
         value = function(far)
-    if near == low:
-        near = _positive_side(function, low, far)
-        if near is None:
-            return low
-    return float(optimize.brentq(function, near, far, xtol=1e-7 * max(1.0, abs(far)), rtol=1e-8))
+    start = _positive_side(function, low, far) if near == low else near
+    if start is None:
+        return low
+    return float(optimize.brentq(function, start, far, xtol=1e-7 * max(1.0, abs(far)), rtol=1e-8))
 
 
 def _positive_side(function: Callable[[float], float], low: float, far: float) -> float | None:

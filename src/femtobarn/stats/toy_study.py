@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +13,13 @@ from femtobarn.errors import FitError
 from femtobarn.stats.fitting import FitResult, fit
 from femtobarn.stats.goodness import saturated_twice_nll
 from femtobarn.stats.likelihood import Data
-from femtobarn.stats.minimise import FloatArray
-from femtobarn.stats.model import Model
 from femtobarn.stats.testing import Tester
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from femtobarn.stats.minimise import FloatArray
+    from femtobarn.stats.model import Model
 
 __all__ = ["Pull", "ToyCLs", "ToyStudy", "throw", "toy_goodness", "toy_hypotest", "toys"]
 

@@ -1,7 +1,7 @@
 """A HistFactory workspace as frozen values: what a likelihood is made of, without any arithmetic.
 
-The JSON form is that of pyhf 1.0.0 (https://scikit-hep.org/pyhf/schemas/1.0.0/); reading reports all problems of
-a document at once, each by its JSON pointer (RFC 6901).
+The JSON form is that of pyhf 1.0.0 (https://scikit-hep.org/pyhf/schemas/1.0.0/); reading reports all problems
+of a document at once, each by its JSON pointer (RFC 6901).
 """
 
 from __future__ import annotations

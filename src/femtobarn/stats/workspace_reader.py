@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from femtobarn.errors import ConfigError, nearest
 from femtobarn.stats.workspace import (
@@ -19,6 +18,9 @@ from femtobarn.stats.workspace import (
     Sample,
     Workspace,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["check_workspace", "parse_workspace"]
 

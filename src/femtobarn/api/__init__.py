@@ -1,0 +1,54 @@
+"""Every verb as one function: plain inputs, typed results.  ``cli`` and ``web`` call this, nothing deeper.
+
+Importing it is light: a function's own needs are loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from femtobarn.api.inputs import Request
+    from femtobarn.api.results import OpenRun, fit, open_run, plot, report
+    from femtobarn.api.runs import Finished, merge, plan, resume, run, status
+
+_WHERE: Final = {
+    "Finished": "runs",
+    "OpenRun": "results",
+    "Request": "inputs",
+    "fit": "results",
+    "merge": "runs",
+    "open_run": "results",
+    "plan": "runs",
+    "plot": "results",
+    "report": "results",
+    "resume": "runs",
+    "run": "runs",
+    "status": "runs",
+}
+
+__all__ = [
+    "Finished",
+    "OpenRun",
+    "Request",
+    "fit",
+    "merge",
+    "open_run",
+    "plan",
+    "plot",
+    "report",
+    "resume",
+    "run",
+    "status",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"femtobarn.api.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,158 @@
+"""From what the user asked for to frozen objects: analysis, parameters, datasets, sizing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from femtobarn.analysis import Analysis, find_analysis
+from femtobarn.catalog import datasets_from_files, read_fileset
+from femtobarn.config.parameters import read_parameters
+from femtobarn.config.runfile import RunFile, read_run_file, resolve_files, resolve_path
+from femtobarn.errors import UsageError
+from femtobarn.records import Dataset
+from femtobarn.run.directory import RunSettings
+from femtobarn.run.plan import Sizing
+
+__all__ = ["Request", "Resolved", "resolve"]
+
+_RUN_FILE: Final = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a user asks to be run; flags win over the run file, the run file over defaults.
+
+    Attributes
+    ----------
+    what : str
+        An analysis' name, ``FILE.py`` or ``RUN.yaml``.
+    files : sequence of str
+        ``DATASET=GLOB`` or a bare path.
+    fileset : path or None
+        coffea fileset JSON.
+    settings : sequence of str
+        ``NAME=VALUE`` for declared parameters.
+    """
+
+    what: str
+    files: Sequence[str] = ()
+    fileset: str | None = None
+    release: str | None = None
+    settings: Sequence[str] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    out: str | None = None
+    executor: str | None = None
+    workers: int | None = None
+    part_events: int | None = None
+    part_bytes: int | None = None
+    max_files: int | None = None
+    max_events: int | None = None
+    allow_missing: bool = False
+    fresh: bool = False
+    command: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A request, understood."""
+
+    analysis: Analysis
+    source: str
+    parameters: Any
+    datasets: tuple[Dataset, ...]
+    sizing: Sizing
+    settings: RunSettings
+    executor: str
+    workers: int | None
+    out: str | None
+    allow_missing: bool
+    fresh: bool
+    command: tuple[str, ...] = field(default=())
+
+
+def resolve(request: Request) -> Resolved:
+    """Understand a request, or say everything that is wrong with it."""
+    file, folder = _run_file(request.what)
+    source = file.analysis if file is not None else request.what
+    if folder is not None and source.endswith(".py") and not Path(source).exists():
+        source = str(folder / source)
+    analysis = find_analysis(source)
+    parameters = _parameters(analysis, request, file)
+    datasets, inputs = _datasets(request, file, folder)
+    execution = file.execution if file is not None else None
+
+    def pick(flag: Any, name: str) -> Any:
+        return flag if flag is not None else getattr(execution, name, None)
+
+    sizing = Sizing(
+        part_events=pick(request.part_events, "part_events"),
+        part_bytes=pick(request.part_bytes, "part_bytes") or Sizing().part_bytes,
+        max_files=pick(request.max_files, "max_files"),
+        max_events=pick(request.max_events, "max_events"),
+    )
+    settings = RunSettings(
+        analysis=source,
+        parameters=parameters.model_dump(mode="json"),
+        inputs=inputs,
+        sizing={"part_events": sizing.part_events, "part_bytes": sizing.part_bytes,
+                "max_files": sizing.max_files, "max_events": sizing.max_events},
+        model=dict(file.model or {}) if file is not None else dict(request.model),
+    )  # fmt: skip
+    return Resolved(
+        analysis=analysis,
+        source=source,
+        parameters=parameters,
+        datasets=datasets,
+        sizing=sizing,
+        settings=settings,
+        executor=pick(request.executor, "executor") or "auto",
+        workers=pick(request.workers, "workers"),
+        out=request.out or (file.out if file is not None else None),
+        allow_missing=request.allow_missing or bool(getattr(execution, "allow_missing", False)),
+        fresh=request.fresh or bool(getattr(execution, "fresh", False)),
+        command=tuple(request.command),
+    )
+
+
+def _run_file(what: str) -> tuple[RunFile | None, Path | None]:
+    if not what.endswith(_RUN_FILE):
+        return None, None
+    path = Path(what)
+    return read_run_file(path), path.parent
+
+
+def _parameters(analysis: Analysis, request: Request, file: RunFile | None) -> Any:
+    given: dict[str, Any] = dict(file.parameters) if file is not None else dict(request.parameters)
+    release = request.release or (file.release if file is not None else None)
+    if release is not None:
+        if "release" not in analysis.parameters.model_fields:
+            raise UsageError(f"{analysis.name} has no releases to choose from", action="leave --release out")
+        given["release"] = release
+    where = file.where_parameter if file is not None else None
+    return read_parameters(analysis.parameters, given, list(request.settings), where=where)
+
+
+def _datasets(
+    request: Request, file: RunFile | None, folder: Path | None
+) -> tuple[tuple[Dataset, ...], Mapping[str, Any]]:
+    """The input datasets, and how they were named (for comparing runs)."""
+    fileset, files = request.fileset, list(request.files)
+    if not fileset and not files and file is not None and folder is not None:
+        fileset = resolve_path(file.fileset, folder) if file.fileset else None
+        files = [
+            f"{name}={path}" for name, paths in resolve_files(file.files, folder).items() for path in paths
+        ]
+    if fileset and files:
+        raise UsageError("--files and --fileset exclude each other", action="put all files into the fileset")
+    if fileset:
+        return read_fileset(Path(fileset)), {"fileset": str(fileset)}
+    if files:
+        return datasets_from_files(files), {"files": files}
+    raise UsageError(
+        "no input files were named",
+        action="use --files DATASET=GLOB or --fileset FILE.json; 'femtobarn data make' writes synthetic ones",
+    )

@@ -1,0 +1,200 @@
+"""What follows a run: inference, plots, report; and opening a run again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from femtobarn.analysis import Analysis, Normalisation, Stored, find_analysis
+from femtobarn.errors import FitError, UsageError, nearest
+from femtobarn.normalise import normalisations, yields
+from femtobarn.run.directory import RunDirectory
+from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json, write_text
+
+__all__ = ["OpenRun", "finish", "fit", "open_run", "plot", "report"]
+
+#: The observable that yields.json counts, if the analysis does not say: its first histogram.
+_REGION_ALL: Final = "all"
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run directory, read lazily."""
+
+    path: Path
+
+    @cached_property
+    def manifest(self) -> Mapping[str, Any]:
+        return RunDirectory(self.path).manifest()
+
+    @property
+    def ledger(self) -> Mapping[str, Any]:
+        return dict(self.manifest["ledger"])
+
+    @cached_property
+    def cutflow(self) -> Mapping[str, Any]:
+        return dict(read_json(self.path / "cutflow.json"))
+
+    @cached_property
+    def hists(self) -> Mapping[str, Any]:
+        """{observable: hist.Hist}, raw sums."""
+        from femtobarn.hists import read_hists, to_hist
+
+        return {name: to_hist(item) for name, item in read_hists(self.path / "hists.zip").items()}
+
+    @cached_property
+    def yields(self) -> Mapping[str, Any]:
+        return dict(read_json(self.path / "yields.json"))
+
+    @cached_property
+    def fit(self) -> Mapping[str, Any]:
+        return dict(read_json(self.path / "fit.json"))
+
+    @cached_property
+    def tables(self) -> Mapping[str, Any]:
+        """{stem: {column: list}} of the run's CSV tables."""
+        import pyarrow.csv
+
+        return {
+            p.stem: pyarrow.csv.read_csv(p).to_pydict() for p in sorted((self.path / "tables").glob("*.csv"))
+        }
+
+    def plot(self, name: str) -> Path:
+        """Path of a plot's PNG."""
+        path = self.path / "plots" / f"{name}.png"
+        if not path.exists():
+            names = [item.stem for item in (self.path / "plots").glob("*.png")]
+            raise UsageError(f"the run has no plot {name!r}", near=nearest(name, names),
+                             action="it has: " + ", ".join(sorted(names)))  # fmt: skip
+        return path
+
+
+def open_run(path: str | Path) -> OpenRun:
+    """Open a finished run."""
+    run = OpenRun(Path(path))
+    _ = run.manifest
+    return run
+
+
+def _load(path: Path) -> tuple[RunDirectory, Analysis, Stored]:
+    folder = RunDirectory(path)
+    analysis = find_analysis(folder.manifest()["config"]["analysis"])
+    return folder, analysis, folder.stored(analysis)
+
+
+def _factors(analysis: Analysis, stored: Stored) -> dict[str, Normalisation]:
+    return normalisations(stored, analysis.normalise(stored) if analysis.normalise else None)
+
+
+def finish(folder: RunDirectory, analysis: Analysis) -> str:
+    """All later steps of a run whose raw results are written; returns the headline."""
+    stored = folder.stored(analysis)
+    _tables(folder, analysis, stored)
+    fitted = _fit(folder, analysis, stored)
+    text = _headline(folder, analysis, stored, fitted)
+    _plot(folder, analysis, stored, fitted)
+    _report(folder)
+    return text
+
+
+def _tables(folder: RunDirectory, analysis: Analysis, stored: Stored) -> None:
+    """yields.json and the analysis' own tables, normalised."""
+    factors = _factors(analysis, stored)
+    if stored.outcome.histograms:
+        observable = next(iter(analysis.histograms_for(stored.parameters))).name
+        regions = _regions(stored, observable)
+        content = yields(stored, factors, observable, regions)
+        write_json(folder.path / "yields.json", {"schema_version": SCHEMA_VERSION, **content})
+    notes = [f"{name}: {norm.note}" for name, norm in factors.items() if norm.note]
+    notes += [
+        f"{d.name}: {d.metadata['suspicious']}" for d in stored.datasets if d.metadata.get("suspicious")
+    ]
+    folder.note(warnings=notes)
+    if analysis.tables is not None:
+        for name, columns in analysis.tables(stored).items():
+            write_csv(folder.path / "tables" / f"{name}.csv", columns)
+
+
+def _regions(stored: Stored, observable: str) -> list[str]:
+    found = {key[0] for key in stored.outcome.histograms[observable].blocks}
+    return sorted(found) or [_REGION_ALL]
+
+
+def _fit(folder: RunDirectory, analysis: Analysis, stored: Stored) -> dict[str, Any]:
+    if analysis.infer is None:
+        return {}
+    fitted = {"schema_version": SCHEMA_VERSION, **analysis.infer(stored)}
+    write_json(folder.path / "fit.json", fitted)
+    folder.note(warnings=fitted.get("warnings", ()))
+    return fitted
+
+
+def _headline(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapping[str, Any]) -> str:
+    if analysis.headline is None:
+        events = sum(processed for processed, _ in stored.entries.values())
+        text = f"{events} events processed."
+    else:
+        text = analysis.headline(stored, fitted)
+    folder.note(headline=text)
+    return text
+
+
+def _plot(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapping[str, Any]) -> list[Path]:
+    from femtobarn.plot import save
+
+    target = folder.path / "plots"
+    for old in target.glob("*.*"):
+        old.unlink()
+    drawings = analysis.figures(stored, fitted) if analysis.figures else _plain_figures(analysis, stored)
+    return [path for drawing in drawings for path in save(drawing, target)]
+
+
+def _plain_figures(analysis: Analysis, stored: Stored) -> Any:
+    """One plot a one-dimensional histogram, for analyses without figures of their own."""
+    from femtobarn.normalise import spectrum
+    from femtobarn.plot import Label, stack
+
+    factors = _factors(analysis, stored)
+    label = Label.of("", toy=stored.is_toy, sqrt_s=None, lumi_fb=None)
+    for spec in analysis.histograms_for(stored.parameters):
+        if len(spec.axes) == 1:
+            for region in _regions(stored, spec.name):
+                name = spec.name if region == _REGION_ALL else f"{spec.name}_{region}"
+                yield stack(spectrum(stored, factors, spec.name, region), name=name, label=label)
+
+
+def _report(folder: RunDirectory) -> Path:
+    from femtobarn.report import read_inputs, render
+
+    path = folder.path / "report.html"
+    write_text(path, render(read_inputs(folder.path)))
+    return path
+
+
+def fit(path: str | Path) -> Mapping[str, Any]:
+    """Repeat the inference of a run; rewrites fit.json."""
+    folder, analysis, stored = _load(Path(path))
+    if analysis.infer is None:
+        raise UsageError(f"{analysis.name} has no inference step", where=str(path))
+    fitted = _fit(folder, analysis, stored)
+    _headline(folder, analysis, stored, fitted)
+    if fitted.get("status") == "failed":
+        raise FitError("the fit failed: " + str(fitted.get("message", "")), where=str(path))
+    return fitted
+
+
+def plot(path: str | Path) -> list[Path]:
+    """Draw a run's figures again."""
+    folder, analysis, stored = _load(Path(path))
+    file = folder.path / "fit.json"
+    return _plot(folder, analysis, stored, json.loads(file.read_text()) if file.exists() else {})
+
+
+def report(path: str | Path) -> Path:
+    """Write a run's report again."""
+    folder, _, _ = _load(Path(path))
+    return _report(folder)

@@ -1,0 +1,92 @@
+"""The typer application: verbs loaded when named, errors as one screen, signals as exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from femtobarn.cli import VERBS
+from femtobarn.cli.screen import show_error, show_near
+from femtobarn.errors import FemtobarnError, nearest
+
+__all__ = ["run_app"]
+
+
+class _Verbs(TyperGroup):
+    """Finds a verb's module by its name in the table."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"femtobarn.cli.{VERBS[cmd_name][0]}")
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(name="femtobarn", cls=_Verbs, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def _root() -> None:
+    """From public LHC data to a physics result, with nothing silently lost on the way."""
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as an exception, so that workers are stopped and files closed on the way out."""
+
+
+def _terminate(*_: Any) -> None:
+    raise _Terminated
+
+
+def run_app() -> int:
+    """Run the command line; returns the exit code and shows no traceback for a user's mistake."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s: %(message)s"
+    )
+    logging.captureWarnings(capture=True)
+    for noisy in ("matplotlib", "fontTools", "numba", "asyncio", "fsspec"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    verb = next((item for item in sys.argv[1:] if not item.startswith("-")), "")
+    if verb and verb not in VERBS and sys.argv[1] == verb:
+        show_near(f"there is no verb {verb!r}", nearest(verb, VERBS), "femtobarn --help lists the verbs")
+        return 2
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(standalone_mode=True)
+    except FemtobarnError as error:
+        if debug:
+            raise
+        show_error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        show_near("stopped", (), _how_to_go_on())
+        return 130
+    except _Terminated:
+        show_near("stopped by a signal", (), _how_to_go_on())
+        return 143
+    except BrokenPipeError:
+        # The reader of our output went away (``| head``); nothing to say to anybody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return int(code or 0)
+
+
+def _how_to_go_on() -> str:
+    if "--out" in sys.argv[:-1]:
+        return f"what is done is kept; go on with: femtobarn resume {sys.argv[sys.argv.index('--out') + 1]}"
+    return "what is done is kept; go on with: femtobarn resume RUN"

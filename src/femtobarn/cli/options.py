@@ -1,0 +1,69 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from femtobarn.errors import UsageError
+
+__all__ = [
+    "AllowMissing", "Executor", "Files", "Fileset", "Fresh", "Json", "MaxEvents", "MaxFiles", "Out", "PartBytes",
+    "PartEvents", "Release", "Settings", "What", "Workers", "command_line", "parse_bytes", "parse_slice",
+]  # fmt: skip
+
+What = Annotated[str, typer.Argument(metavar="ANALYSIS|FILE.py|RUN.yaml", help="what to run")]
+Files = Annotated[
+    list[str] | None, typer.Option("--files", metavar="DATASET=GLOB", help="input files; repeatable")
+]
+Fileset = Annotated[str | None, typer.Option(metavar="F.json", help="coffea fileset JSON")]
+Release = Annotated[str | None, typer.Option(help="short for --set release=")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="a declared parameter; repeatable")
+]
+Out = Annotated[str | None, typer.Option(metavar="RUN", help="run directory")]
+Executor = Annotated[str | None, typer.Option(help="auto, serial or processes")]
+Workers = Annotated[int | None, typer.Option(help="number of worker processes")]
+PartEvents = Annotated[
+    int | None, typer.Option("--part-events", "--chunk-size", help="at most this many events a part")
+]
+PartBytes = Annotated[str | None, typer.Option(help="at most this many needed bytes a part, as 64MiB")]
+MaxFiles = Annotated[int | None, typer.Option(help="only the first N files of each dataset")]
+MaxEvents = Annotated[int | None, typer.Option(help="only the first N events of each dataset")]
+AllowMissing = Annotated[
+    bool, typer.Option("--allow-missing", help="go on with what is there; every result says so")
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="use nothing cached, replace an earlier run")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON alone")]
+
+_SIZES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+def parse_bytes(text: str | None) -> int | None:
+    """``64MiB`` as a number."""
+    if text is None:
+        return None
+    number = text.rstrip("aAbBgGiIkKmM")
+    unit = text[len(number) :].lower() or "b"
+    try:
+        return int(float(number) * _SIZES[unit])
+    except (ValueError, KeyError) as error:
+        raise UsageError(f"--part-bytes: {text!r} is not a size", action="write it as 64MiB") from error
+
+
+def parse_slice(text: str | None) -> tuple[int, int] | None:
+    """``2/5`` as (2, 5)."""
+    if text is None:
+        return None
+    try:
+        index, count = (int(item) for item in text.split("/"))
+    except ValueError as error:
+        raise UsageError(f"--part: {text!r} is not of the form i/n", action="write it as 1/4") from error
+    return index, count
+
+
+def command_line() -> list[str]:
+    """The command as typed, for the manifest."""
+    return ["femtobarn", *sys.argv[1:]]

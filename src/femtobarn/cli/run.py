@@ -1,0 +1,76 @@
+"""``femtobarn run``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from femtobarn.cli import options as o
+from femtobarn.cli.screen import answer, progress, say, show_json
+
+app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+@app.command(
+    epilog="Example: femtobarn run h4l --release atlas-2020 --files 'data=data_*.4lep.root' --out RUN"
+)
+def run(
+    what: o.What,
+    files: o.Files = None,
+    fileset: o.Fileset = None,
+    release: o.Release = None,
+    selection: Annotated[str | None, typer.Option(help="short for --set selection=")] = None,
+    settings: o.Settings = None,
+    out: o.Out = None,
+    executor: o.Executor = None,
+    workers: o.Workers = None,
+    part_events: o.PartEvents = None,
+    part_bytes: o.PartBytes = None,
+    max_files: o.MaxFiles = None,
+    max_events: o.MaxEvents = None,
+    part: Annotated[
+        str | None, typer.Option(metavar="i/n", help="only this slice of the run; see merge")
+    ] = None,
+    process_only: Annotated[
+        bool, typer.Option("--process-only", help="stop after the raw results: no fit, plots or report")
+    ] = False,
+    allow_missing: o.AllowMissing = False,
+    fresh: o.Fresh = False,
+    json: o.Json = False,
+) -> None:
+    """Run an analysis, or continue the run that is in the directory already."""
+    from femtobarn import api
+
+    request = api.Request(
+        what=what, files=files or (), fileset=fileset, release=release,
+        settings=[*(settings or ()), *([f"selection={selection}"] if selection else [])],
+        out=out, executor=executor, workers=workers, part_events=part_events,
+        part_bytes=o.parse_bytes(part_bytes), max_files=max_files, max_events=max_events,
+        allow_missing=allow_missing, fresh=fresh, command=o.command_line(),
+    )  # fmt: skip
+    with progress() as bar:
+        finished = api.run(request, part=o.parse_slice(part), process_only=process_only, progress=bar)
+    show_finished(finished, as_json=json)
+
+
+def show_finished(finished: object, *, as_json: bool) -> None:
+    """The result of a run in a few lines, or as JSON."""
+    from femtobarn.api import Finished
+
+    if not isinstance(finished, Finished):
+        raise TypeError("a finished run is expected")
+    summary = finished.result.summary
+    if as_json:
+        show_json({"run": str(finished.path), "headline": finished.headline, "ledger": summary.to_json()})
+        return
+    for name, rows in finished.result.outcome.cutflows.items():
+        say(f"{name}: " + ", ".join(f"{cut} {row.events}" for cut, row in rows.items()))
+    parts = f"{summary.done} parts done, {summary.cached} from the cache"
+    if not summary.complete:
+        parts += f", {summary.failed + summary.missing} LOST ({summary.lost_fraction:.2%} of the input)"
+    say(f"{parts}; {summary.events_processed} events in {summary.wall_s:.1f} s")
+    if finished.headline:
+        answer(finished.headline)
+    report = finished.path / "report.html"
+    answer(f"run: {finished.path}" + (f"   report: {report}" if report.exists() else ""))

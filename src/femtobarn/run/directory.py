@@ -1,0 +1,240 @@
+"""A run directory: its manifest, what is written into it, and reading a finished run again."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import femtobarn
+from femtobarn.analysis import Analysis, Stored
+from femtobarn.errors import StoreError, UsageError
+from femtobarn.hists import Compensated, read_hists, write_hists
+from femtobarn.outcome import CutRow, Outcome
+from femtobarn.records import NOMINAL, Dataset
+from femtobarn.run.engine import RunResult, Summary
+from femtobarn.run.files import SCHEMA_VERSION, read_json, strict, write_csv, write_json
+from femtobarn.run.fingerprint import source_fingerprint, versions
+from femtobarn.run.plan import Plan
+
+__all__ = ["RunDirectory", "RunSettings"]
+
+#: Versions of libraries that a reader of a manifest may want; looked up without importing them.
+_LIBRARIES: Final = ("awkward", "boost-histogram", "hist", "numba", "numpy", "scipy", "uhi", "uproot")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What defines a run: with equal settings an existing directory is continued.
+
+    ``inputs`` as given (release, files or fileset); ``sizing`` only what changes the parts.
+    """
+
+    analysis: str
+    parameters: Mapping[str, Any]
+    inputs: Mapping[str, Any]
+    sizing: Mapping[str, Any]
+    model: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "analysis": self.analysis,
+            "parameters": strict(self.parameters),
+            "inputs": strict(self.inputs),
+            "sizing": strict(self.sizing),
+            "model": strict(self.model),
+        }
+
+
+class RunDirectory:
+    """The files of one run.  Only this room writes them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def ledger_path(self) -> Path:
+        return self.path / "ledger.jsonl"
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest of an existing run."""
+        if not self.path.is_dir():
+            raise UsageError("no such run directory", where=str(self.path))
+        return dict(read_json(self.manifest_path))
+
+    def differences(self, settings: RunSettings) -> list[str]:
+        """What these settings change about the run that is already here."""
+        before, now = self.manifest()["config"], settings.to_json()
+        return [
+            f"{name}: {before.get(name)!r} -> {now.get(name)!r}"
+            for name in sorted(set(_flat(before)) | set(_flat(now)))
+            for before, now in [(_flat(before), _flat(now))]
+            if before.get(name) != now.get(name)
+        ]
+
+    def begin(
+        self,
+        settings: RunSettings,
+        analysis: Analysis,
+        plan: Plan,
+        *,
+        command: Sequence[str],
+        seed: int | None,
+        salt: str,
+        execution: Mapping[str, Any],
+    ) -> None:
+        """Write the manifest before the first part is processed."""
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "femtobarn": femtobarn.__version__,
+            "analysis": analysis.name,
+            "title": analysis.title,
+            "command": list(command),
+            "config": settings.to_json(),
+            "parameters": strict(settings.parameters),
+            "execution": strict(execution),
+            "source": source_fingerprint(analysis),
+            "salt": salt,
+            "seed": seed,
+            "origin": _origin(plan),
+            "versions": versions() | _libraries() | {"platform": platform.platform()},
+            "inputs": [
+                {
+                    "dataset": file.dataset, "path": file.ref.url, "uuid": file.uuid, "size": file.size,
+                    "entries": file.entries, "schema": file.schema, "tree": file.tree, "error": file.error,
+                }
+                for file in plan.files
+            ],
+            "unused": dict(plan.unused),
+            "datasets": {
+                d.name: {"metadata": dict(d.metadata), "kind": d.kind, "process": d.process,
+                         "events": 0, "entries": plan.totals[d.name], "facts": {}, "sums": {}}
+                for d in plan.datasets
+            },
+            "warnings": [],
+            "failures": [],
+            "ledger": Summary(len(plan.parts), 0, 0, 0, plan.events, 0, 1.0).to_json(),
+            "started": _now(),
+            "finished": None,
+            "headline": "",
+        }  # fmt: skip
+        write_json(self.manifest_path, manifest)
+        write_json(self.path / "plan.json", plan.to_json())
+
+    def complete(self, result: RunResult, warnings: Sequence[str]) -> None:
+        """Write the raw results: histograms, cutflow, tables of rows; and close the account."""
+        manifest = self.manifest()
+        outcome = result.outcome
+        for name, entry in manifest["datasets"].items():
+            entry["events"], entry["entries"] = result.processed.get(name, (0, entry["entries"]))
+            entry["facts"] = {key: list(values) for key, values in outcome.facts.get(name, {}).items()}
+            entry["sums"] = {
+                key: [total.value, total.compensation] for key, total in outcome.sums.get(name, {}).items()
+            }
+        manifest["ledger"] = result.summary.to_json()
+        manifest["warnings"] = list(dict.fromkeys([*warnings, *_counted(outcome.warnings)]))
+        manifest["failures"] = [
+            {"dataset": e.dataset, "file": e.file, "start": e.start, "stop": e.stop, "error": e.error}
+            for e in result.failures
+        ]
+        datasets = list(manifest["datasets"])
+        write_hists(
+            self.path / "hists.zip",
+            outcome.histograms.values(),
+            dict.fromkeys(outcome.histograms, ((), datasets, (NOMINAL.label,))),
+        )
+        cutflow = {
+            name: [
+                {"cut": c.cut, "events": c.events, "sumw": c.sumw, "sumw2": c.sumw2}
+                for c in outcome.cutflow(name)
+            ]
+            for name in datasets
+        }
+        write_json(self.path / "cutflow.json", {"schema_version": SCHEMA_VERSION, **cutflow})
+        for name in outcome.tables:
+            write_csv(self.path / "tables" / f"{name}.csv", outcome.table(name))
+        manifest["finished"] = _now()
+        write_json(self.manifest_path, manifest)
+
+    def note(self, **changes: Any) -> None:
+        """Change keys of the manifest."""
+        manifest = self.manifest()
+        for key, value in changes.items():
+            if key == "warnings":
+                manifest[key] = list(dict.fromkeys([*manifest[key], *value]))
+            else:
+                manifest[key] = value
+        write_json(self.manifest_path, manifest)
+
+    def stored(self, analysis: Analysis) -> Stored:
+        """The finished run, as inference, plots and reports are handed it."""
+        manifest = self.manifest()
+        if manifest["finished"] is None:
+            raise StoreError("the run is not finished", where=str(self.path),
+                             action=f"femtobarn resume {self.path}")  # fmt: skip
+        entries = manifest["datasets"]
+        datasets = tuple(Dataset(name, (), entry["metadata"]) for name, entry in entries.items())
+        outcome = Outcome(histograms=read_hists(self.path / "hists.zip"))
+        for name, entry in entries.items():
+            outcome.facts[name] = {key: tuple(values) for key, values in entry["facts"].items()}
+            outcome.sums[name] = {key: Compensated(*pair) for key, pair in entry["sums"].items()}
+        for name, rows in read_json(self.path / "cutflow.json").items():
+            if name != "schema_version":
+                outcome.cutflows[name] = {
+                    row["cut"]: CutRow(row["events"], Compensated(row["sumw"]), Compensated(row["sumw2"]))
+                    for row in rows
+                }
+        ledger = manifest["ledger"]
+        return Stored(
+            analysis=manifest["analysis"],
+            datasets=datasets,
+            parameters=analysis.parameters(**manifest["parameters"]),
+            outcome=outcome,
+            entries=MappingProxyType({n: (e["events"], e["entries"]) for n, e in entries.items()}),
+            lost_fraction=ledger["lost_fraction"],
+            origin=manifest["origin"],
+            model=MappingProxyType(dict(manifest["config"].get("model") or {})),
+        )
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(item, Mapping):
+            out |= _flat(item, f"{name}.")
+        else:
+            out[name] = item
+    return out
+
+
+def _counted(warnings: Mapping[str, int]) -> list[str]:
+    return [f"{sentence} ({count}x)" if count > 1 else sentence for sentence, count in warnings.items()]
+
+
+def _origin(plan: Plan) -> str:
+    return "toy" if any(d.metadata.get("origin") == "toy" for d in plan.datasets) else ""
+
+
+def _libraries() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
