@@ -8,6 +8,7 @@ import uproot
 
 from femtobarn.errors import DataError
 from femtobarn.read import open_source
+from femtobarn.read.models import restore_models
 from femtobarn.records import FileRef
 
 COLUMNS = {
@@ -115,6 +116,8 @@ def test_bytes_flipped_anywhere_never_escape_as_another_error(either, tmp_path):
         try:
             source = open_source(FileRef(str(path)), ["atlas-2020"])
             try:
+                source.clusters()
+                source.stored_bytes(sorted(source.branches))
                 assert len(source.read(["lep_pt", "lep_E"], 0, source.entries)["lep_pt"]) == source.entries
             finally:
                 source.close()
@@ -195,3 +198,39 @@ def test_damaged_rntuple(tmp_path):
         pytest.fail(f"damaged values were believed: {column[:3]}")
     finally:
         source.close()
+
+
+def test_a_damaged_file_does_not_spoil_the_next(good, tmp_path):
+    """A wrong class version makes uproot replace its own TBranch for the whole process."""
+    from uproot.models.TBranch import Model_TBranch, Model_TBranch_v13
+
+    data = bytearray(good.read_bytes())
+    tag = b"TBranch\0"
+    # Class name, byte count (4 bytes), version (2 bytes).
+    places = [
+        at + len(tag) + 5
+        for at in range(len(data))
+        if data.startswith(tag, at) and data[at + 12 : at + 14] == b"\0\x0d"
+    ]
+    assert places
+    for at in places:
+        data[at] = 77
+    path = tmp_path / "version.root"
+    path.write_bytes(data)
+    with uproot.open(path) as file:
+        file["mini"].keys()
+    replaced = Model_TBranch.known_versions[13] is not Model_TBranch_v13
+    assert replaced, "uproot no longer replaces its classes: femtobarn.read.models may go"
+    for opened in (path, good):
+        source = open_source(FileRef(str(opened)), ["atlas-2020"])
+        assert source.read(["lep_pt"], 0, 3)["lep_pt"].tolist() == COLUMNS["lep_pt"][:3].tolist()
+        source.close()
+        assert Model_TBranch.known_versions[13] is Model_TBranch_v13
+
+
+def test_own_classes_are_left_alone():
+    """Restoring changes nothing where nothing was replaced."""
+    before = {name: dict(getattr(kind, "known_versions", {})) for name, kind in uproot.classes.items()}
+    restore_models()
+    assert {n: dict(getattr(k, "known_versions", {})) for n, k in uproot.classes.items()} == before
+    assert len(before["TBranch"]) > 1

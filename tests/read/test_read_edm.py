@@ -253,6 +253,24 @@ def test_following_references():
         follow(refs, products, tracks, short, where="f")
 
 
+def test_references_elsewhere_are_not_taken_for_null(source, monkeypatch):
+    """Were the file's list of products another, no muon would have a track: that must not pass."""
+    shuffled = [np.roll(products, 1) for products in source.lists()]
+    monkeypatch.setattr(source, "_lists", shuffled)
+    with pytest.raises(
+        DataError, match=r"references of recoMuons.*do not point into 'recoTracks_globalMuons"
+    ) as e:
+        source.read(["Muon_dxy"], 0, 10)
+    assert e.value.where == source.ref.url
+
+
+def test_identity_that_does_not_fit_the_file_is_refused(source, monkeypatch):
+    monkeypatch.setattr(source, "_lumis", frozenset({(1, 66)}))
+    assert not source._identity_is_sound()
+    with pytest.raises(DataError, match="entry 3 of 'EventAuxiliary'"):
+        source.read(["run"], 3, 5)
+
+
 def test_null_references_only():
     refs = Jagged(np.array([0, 1]), references([(0, 0, 0xFFFFFFFF)]))
     assert referred_products(refs, Jagged(np.array([0, 0]), np.zeros(0)), []).tolist() == [0]

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from femtobarn.errors import DataError, FemtobarnError, nearest
 from femtobarn.read.columns import Column, to_column
+from femtobarn.read.models import restore_models
 from femtobarn.read.schema import RAW, Schema, find_schema, schema_names
 from femtobarn.records import FileRef
 
@@ -115,13 +116,17 @@ def reading(url: str, what: str = "") -> Iterator[None]:
 def _open_root(ref: FileRef, candidates: Sequence[Schema]) -> Source:
     import uproot
 
-    file = uproot.open(ref.url)
+    restore_models()
     try:
-        _check_complete(ref, file)
-        return _choose(ref, file, candidates)
-    except BaseException:
-        file.close()
-        raise
+        file = uproot.open(ref.url)
+        try:
+            _check_complete(ref, file)
+            return _choose(ref, file, candidates)
+        except BaseException:
+            file.close()
+            raise
+    finally:
+        restore_models()
 
 
 def _check_complete(ref: FileRef, file: Any) -> None:
