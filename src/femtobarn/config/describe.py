@@ -17,7 +17,7 @@ __all__ = ["ParameterHelp", "describe", "typed"]
 class ParameterHelp:
     """One parameter for a help screen.
 
-    ``default`` is text that ``--set`` takes back, empty for a required parameter and for None.
+    ``default`` is text that ``--set`` takes back, empty for a required parameter, None and empty text.
     """
 
     name: str

@@ -16,7 +16,7 @@ from femtobarn.config.describe import ParameterHelp, describe
 from femtobarn.config.problems import Problems, shown
 from femtobarn.config.settings import Where, merge
 from femtobarn.config.words import (
-    bounds,
+    OUT_OF_RANGE,
     branches,
     choices,
     is_list,
@@ -28,7 +28,7 @@ from femtobarn.config.words import (
     sentence,
     type_words,
 )
-from femtobarn.errors import ConfigError, nearest
+from femtobarn.errors import nearest
 
 __all__ = ["ParameterHelp", "describe", "parse_settings", "read_parameters", "validate_parameters"]
 
@@ -94,10 +94,7 @@ def validate_parameters(
     """
     problems = Problems(where=where)
     found = _validate(model, values, problems)
-    problems.raise_if_any()
-    if found is None:
-        raise ConfigError(f"the parameters of {model.__name__} cannot be understood")
-    return found
+    return _finished(found, problems)
 
 
 def read_parameters(
@@ -124,26 +121,33 @@ def read_parameters(
     problems = Problems(where=lambda path: _flag(settings, path) or (where(path) if where else ""))
     values = merge(model, given, settings, problems, where or (lambda _: ""))
     found = _validate(model, values, problems)
+    return _finished(found, problems)
+
+
+def _finished(found: Model | None, problems: Problems) -> Model:
     problems.raise_if_any()
     if found is None:
-        raise ConfigError(f"the parameters of {model.__name__} cannot be understood")
+        raise RuntimeError("a model was refused without a reason")
     return found
 
 
 def _validate(model: type[Model], values: Mapping[str, Any], problems: Problems) -> Model | None:
     """The model, or None and problems."""
     known = dict(values)
+    told = set()
     for name, field in model.model_fields.items():
         if name in known:
             known[name] = _switched(known[name], field.annotation)
-            _check_kind(name, known[name], field, problems)
+            wrong_kind = _wrong_kind(known[name], field)
+            if wrong_kind:
+                problems.add(wrong_kind, path=(name,))
+                told.add(name)
     try:
         return model.model_validate(known)
     except ValidationError as error:
         wrong: dict[Any, list[Any]] = {}
         for item in error.errors(include_url=False):
             wrong.setdefault(item["loc"][0] if item["loc"] else None, []).append(item)
-    told = {problem.path.partition(".")[0] for problem in problems.found}
     for name, items in wrong.items():
         if name not in told:
             _report(model, name, items, known, problems)
@@ -160,13 +164,12 @@ def _flag(settings: Sequence[str], path: Sequence[Any]) -> str:
     return ""
 
 
-def _check_kind(name: str, value: Any, field: FieldInfo, problems: Problems) -> None:
+def _wrong_kind(value: Any, field: FieldInfo) -> str:
     """What pydantic would let pass: true for the number 1, and not-a-number for a number."""
     kinds = branches(field.annotation)
     if isinstance(value, bool) and kinds and all(kind in (int, float) for kind in kinds):
-        problems.add(f"must be {_article(field.annotation)}, not {shown(value)}", path=(name,))
-    if isinstance(value, float) and math.isnan(value):
-        problems.add("must be a number, not nan", path=(name,))
+        return f"must be {_article(field.annotation)}, not {shown(value)}"
+    return "must be a number, not nan" if isinstance(value, float) and math.isnan(value) else ""
 
 
 def _article(annotation: Any) -> str:
@@ -196,18 +199,16 @@ def _report(
             problems.add(text, path=path, near=nearest(str(name), model.model_fields) if name else (),
                          action="declared: " + ", ".join(model.model_fields) if name else "")  # fmt: skip
         return
-    kinds = branches(field.annotation)
-    value = values.get(name)
     if name not in values:
         problems.add("is missing", path=(name,), action=f"give it: --set {name}=VALUE")
         return
+    kinds = branches(field.annotation)
     wrong_length = any(map(is_tuple, kinds)) and any(item["type"] in _LENGTHS for item in items)
-    if len(kinds) > 1 or wrong_length:
-        allowed = choices(field.annotation)
-        text = f"takes {type_words(field.annotation)}, not {shown(value)}"
-        limits = bounds(field)
-        problems.add(text + (f" ({limits})" if limits else ""), path=(name,),
-                     near=nearest(str(value), map(str, allowed)))  # fmt: skip
+    if wrong_length or (len(kinds) > 1 and any(len(item["loc"]) > 1 for item in items)):
+        # An alternative that has the type but not the range says more than the list of types.
+        close = [sentence(item) for item in items if item["type"] in OUT_OF_RANGE]
+        text = close[0] if close else f"takes {type_words(field.annotation)}, not {shown(values[name])}"
+        problems.add(text, path=(name,), near=nearest(str(values[name]), map(str, _words(kinds))))
         return
     for item in items:
         annotation = field.annotation if len(item["loc"]) == 1 else _inner(kinds, item["loc"][1:])
@@ -221,6 +222,11 @@ def _report(
                          action=f"declared there: {', '.join(known)}")  # fmt: skip
             continue
         problems.add(sentence(item, annotation), path=item["loc"], near=near)
+
+
+def _words(kinds: Sequence[Any]) -> list[Any]:
+    """Choices among alternatives: ``Literal["auto"] | float`` -> ``["auto"]``."""
+    return [word for kind in kinds for word in choices(kind)]
 
 
 def _inner(kinds: Sequence[Any], path: Sequence[Any]) -> Any:

@@ -101,7 +101,8 @@ def dotted(path: Sequence[Any]) -> str:
         if isinstance(item, int) and not isinstance(item, bool) and text:
             text += f"[{item}]"
         else:
-            text += f".{item}" if text else str(item)
+            name = str(item) if str(item).isprintable() else repr(item)  # one line stays one line
+            text += f".{name}" if text else name
     return text
 
 

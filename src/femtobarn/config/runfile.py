@@ -160,8 +160,11 @@ class RunFile(_Strict):
 
     def where_parameter(self, path: tuple[Any, ...] = ()) -> str:
         """``file:line`` of a parameter, empty if the file does not give it."""
-        given = self._source is not None and bool(path) and path[0] in self.parameters
-        return self.where(("parameters", *path)) if given else ""
+        for length in range(len(path), 0, -1):  # a dotted name may reach into a table
+            name = ".".join(map(str, path[:length]))
+            if self._source is not None and name in self.parameters:
+                return self.where(("parameters", name, *path[length:]))
+        return ""
 
     @property
     def folder(self) -> Path | None:

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from femtobarn.config.problems import shown
 
 __all__ = [
+    "OUT_OF_RANGE",
     "bounds",
     "branches",
     "choices",
@@ -46,6 +47,9 @@ _BOUNDS: Final[Mapping[str, tuple[str, str]]] = {
     "greater_than": (">", "gt"), "greater_than_equal": (">=", "ge"), "less_than": ("<", "lt"),
     "less_than_equal": ("<=", "le"), "multiple_of": ("a multiple of", "multiple_of"),
 }  # fmt: skip
+
+#: pydantic's errors of values that have the right type.
+OUT_OF_RANGE: Final = frozenset({*_BOUNDS, "value_error", "assertion_error", "finite_number"})
 
 
 def branches(annotation: Any) -> tuple[Any, ...]:
