@@ -23,7 +23,7 @@ from scipy import special
 
 from femtobarn.stats.interpolation import HistosysCode, histosys_shift, normsys_factor
 
-__all__ = ["Constraints", "Data", "Likelihood", "Templates"]
+__all__ = ["Constraints", "Data", "Likelihood", "Templates", "cell_jacobian"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -270,6 +270,11 @@ class _Cells:
             diagonal += np.bincount(t.scale_parameter, per_row[t.scale_row] * self.pure, t.parameters)
         np.fill_diagonal(out, diagonal)
         return np.asarray(out)
+
+
+def cell_jacobian(templates: Templates, x: FloatArray) -> FloatArray:
+    """Derivatives of each cell's expectation by the parameters, (cells, p)."""
+    return _Cells.at(templates, x).jacobian
 
 
 def _row_factors(t: Templates, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -88,12 +88,12 @@ def smooth_353qh_twice(values: npt.ArrayLike) -> FloatArray:
 def smooth_variation(variation: npt.ArrayLike, nominal: npt.ArrayLike) -> FloatArray:
     """Smooth the ratio of a variation to the nominal and keep the variation's yield.
 
-    Bins with an empty nominal count as ratio one in the smoothing and keep their content.
+    Bins with an empty nominal count as ratio one in the smoothing and end up empty.
     """
     v = np.asarray(variation, dtype=np.float64)
     n = np.asarray(nominal, dtype=np.float64)
     filled = n != 0.0
     ratio = np.where(filled, v / np.where(filled, n, 1.0), 1.0)
-    smooth = np.where(filled, smooth_353qh_twice(ratio) * n, v)
+    smooth = smooth_353qh_twice(ratio) * n
     total = float(smooth.sum())
     return np.asarray(smooth * (float(v.sum()) / total)) if total != 0.0 else v.copy()

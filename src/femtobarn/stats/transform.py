@@ -236,8 +236,8 @@ def uncorrelated(workspace: Workspace) -> tuple[Workspace, tuple[str, ...]]:
         raise ConfigError("a correlated luminosity cannot be rotated: declare it as a normsys")
     rotated = _mapped(workspace, lambda _, sample: _rotated(sample, rows))
     notes = (
-        f"correlated constraints of {', '.join(names)} were rotated to independent parameters; "
-        "each now stands for its part that is independent of the ones before it",
+        (f"correlated constraints of {', '.join(names)} were rotated to independent parameters; "
+        "each now stands for its part that is independent of the ones before it"),
         "norm and shape effects were scaled linearly: asymmetric ones differ at second order",
     )
     return replace(rotated, correlations=()), notes

@@ -1,0 +1,472 @@
+"""Models from cabinetry's YAML: which histograms, which samples, which systematics.
+
+The keys honoured are those of cabinetry 0.6 for histogram input; everything else a file says is listed, and
+what would change the result silently is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from femtobarn.errors import ConfigError, DataError, nearest
+from femtobarn.stats.build import (
+    ChannelSpec,
+    NormFactorSpec,
+    SampleSpec,
+    SystematicSpec,
+    WorkspaceSpec,
+    build_workspace,
+)
+from femtobarn.stats.workspace import Workspace
+
+__all__ = ["CabinetryModel", "load_cabinetry", "rebin"]
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Keys understood, a section; True: honoured, False: known but without meaning here.
+_KEYS: Final[Mapping[str, Mapping[str, bool]]] = {
+    "General": {
+        "Measurement": True,
+        "POI": True,
+        "InputPath": True,
+        "HistogramFolder": False,
+        "VariationPath": True,
+        "Fixed": True,
+        "Negative": True,
+    },
+    "Regions": {"Name": True, "Variable": False, "Binning": True, "RegionPath": True},
+    "Samples": {
+        "Name": True,
+        "SamplePath": True,
+        "Data": True,
+        "DisableStaterror": True,
+        "Regions": True,
+        "RegionPath": True,
+        "VariationPath": True,
+    },
+    "Systematics": {
+        "Name": True,
+        "Type": True,
+        "Up": True,
+        "Down": True,
+        "Regions": True,
+        "Samples": True,
+        "Smoothing": True,
+        "ModifierName": True,
+    },
+    "NormFactors": {"Name": True, "Samples": True, "Regions": True, "Nominal": True, "Bounds": True},
+}
+_TEMPLATE_KEYS: Final = ("Normalization", "Symmetrize", "VariationPath", "SamplePath", "RegionPath")
+_NTUPLE_KEYS: Final = ("Filter", "Weight", "Tree")
+
+
+@dataclass(frozen=True, slots=True)
+class CabinetryModel:
+    """What a YAML made.
+
+    Attributes
+    ----------
+    not_honoured : tuple of str
+        Statements of the file that had no effect.
+    notes : tuple of str
+        What deserves a look: dropped content, empty bins, large or one-sided effects.
+    inputs : tuple of str
+        Files read.
+    """
+
+    workspace: Workspace
+    not_honoured: tuple[str, ...]
+    notes: tuple[str, ...]
+    inputs: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Reading:
+    """State of one import: problems, remarks, and histograms already read."""
+
+    where: str
+    folder: Path
+    problems: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    files: dict[str, Any] = field(default_factory=dict)
+    histograms: dict[tuple[str, str], tuple[FloatArray, FloatArray, FloatArray]] = field(default_factory=dict)
+
+
+def load_cabinetry(path: str | Path) -> CabinetryModel:
+    """Read a cabinetry YAML and the histograms it names, and build the workspace.
+
+    A relative InputPath is looked for from the working directory, then from the YAML's folder.
+
+    Raises
+    ------
+    ConfigError
+        With all problems of the file, or the histograms that are missing.
+    DataError
+        If a file cannot be read.
+    """
+    file = Path(path)
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError("no such file", where=str(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot be read: {error}", where=str(path)) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ConfigError(f"is not YAML: {getattr(error, 'problem', error)}", where=where) from None
+    reading = _Reading(str(path), file.parent)
+    config = _checked(document, reading)
+    _stop_if_wrong(reading)
+    try:
+        spec = _spec(config, reading)
+    finally:
+        for source in reading.files.values():
+            source.close()
+    _stop_if_wrong(reading)
+    built = build_workspace(spec)
+    return CabinetryModel(
+        built.workspace,
+        tuple(reading.ignored),
+        (*reading.notes, *built.notes),
+        tuple(reading.files),
+    )
+
+
+def _stop_if_wrong(reading: _Reading) -> None:
+    if reading.problems:
+        lines = "\n".join(f"  {problem}" for problem in dict.fromkeys(reading.problems))
+        raise ConfigError(f"the model cannot be built:\n{lines}", where=reading.where)
+
+
+def _checked(document: Any, reading: _Reading) -> dict[str, Any]:
+    """Check sections and keys; sort every key into honoured, without meaning, refused and unknown."""
+    if not isinstance(document, dict):
+        reading.problems.append("must hold the sections General, Regions, Samples, ...")
+        return {}
+    for section in document:
+        if section not in _KEYS:
+            near = nearest(str(section), _KEYS)
+            reading.problems.append(
+                f"unknown section '{section}'" + (f" (did you mean {near[0]}?)" if near else "")
+            )
+    for section in ("General", "Regions", "Samples"):
+        if not document.get(section):
+            reading.problems.append(f"section {section} is missing or empty")
+    for section, known in _KEYS.items():
+        content = document.get(section)
+        items = [content] if section == "General" else content
+        for item in items if isinstance(items, list) else []:
+            if isinstance(item, dict):
+                _check_keys(section, item, known, reading)
+            elif item is not None:
+                reading.problems.append(f"{section}: '{item}' is not a set of keys")
+    return document
+
+
+def _check_keys(section: str, item: Mapping[str, Any], known: Mapping[str, bool], reading: _Reading) -> None:
+    label = section if section == "General" else f"{section} '{item.get('Name', '?')}'"
+    for key in item:
+        if key in _NTUPLE_KEYS:
+            reading.problems.append(f"{label}: {key} needs ntuple input; this reads histograms")
+        elif key not in known:
+            near = nearest(str(key), known)
+            reading.problems.append(
+                f"{label}: unknown key '{key}'" + (f" (did you mean {near[0]}?)" if near else "")
+            )
+        elif not known[key]:
+            reading.ignored.append(f"{label}: {key} = {item[key]}")
+    needed = {"General": ("Measurement", "InputPath"), "Systematics": ("Name", "Type")}.get(
+        section, ("Name",)
+    )
+    for key in needed:
+        if key not in item:
+            reading.problems.append(f"{label}: '{key}' is missing")
+    for side in ("Up", "Down"):
+        template = item.get(side)
+        for key in template if isinstance(template, dict) else ():
+            if key not in _TEMPLATE_KEYS:
+                near = nearest(str(key), _TEMPLATE_KEYS)
+                hint = f" (did you mean {near[0]}?)" if near else ""
+                refused = "needs ntuple input" if key in _NTUPLE_KEYS else f"is unknown{hint}"
+                reading.problems.append(f"{label}: {side} {key} {refused}")
+
+
+def _names(value: Any) -> list[str] | None:
+    """A name or list of names; None stands for all."""
+    if value is None:
+        return None
+    return [str(v) for v in value] if isinstance(value, list) else [str(value)]
+
+
+def _applies(item: Mapping[str, Any], region: str, sample: str | None = None) -> bool:
+    regions, samples = _names(item.get("Regions")), _names(item.get("Samples"))
+    return (regions is None or region in regions) and (sample is None or samples is None or sample in samples)
+
+
+def _spec(config: Mapping[str, Any], reading: _Reading) -> WorkspaceSpec:
+    general = config["General"]
+    samples = config["Samples"]
+    _check_references(config, reading)
+    data = [s for s in samples if s.get("Data")]
+    if len(data) != 1:
+        reading.problems.append(f"exactly one sample must have 'Data: true', not {len(data)}")
+        data = data[:1]
+    channels = [_channel(region, config, data, reading) for region in config["Regions"]]
+    factors = tuple(
+        NormFactorSpec(
+            str(item["Name"]),
+            float(item.get("Nominal", 1.0)),
+            tuple(float(b) for b in item.get("Bounds", (0.0, 10.0))),  # type: ignore[arg-type]
+        )
+        for item in config.get("NormFactors") or []
+    )
+    fixed = tuple((str(item["Name"]), float(item["Value"])) for item in general.get("Fixed") or [])
+    return WorkspaceSpec(
+        channels=tuple(channels),
+        measurement=str(general["Measurement"]),
+        poi=str(general.get("POI") or ""),
+        normfactors=factors,
+        fixed=fixed,
+        negative="zero" if general.get("Negative") == "zero" else "error",
+    )
+
+
+def _check_references(config: Mapping[str, Any], reading: _Reading) -> None:
+    regions = [str(r["Name"]) for r in config["Regions"]]
+    samples = [str(s["Name"]) for s in config["Samples"]]
+    for section in ("Samples", "Systematics", "NormFactors"):
+        for item in config.get(section) or []:
+            for key, known in (("Regions", regions), ("Samples", samples)):
+                for name in _names(item.get(key)) or []:
+                    if name not in known:
+                        near = nearest(name, known) or tuple(known[:3])
+                        text = f"{section} '{item['Name']}': there is no {key[:-1].lower()} '{name}'"
+                        reading.problems.append(f"{text} (there is {', '.join(near)})")
+    for item in config.get("Systematics") or []:
+        if item.get("Type") not in ("Normalization", "NormPlusShape"):
+            what = f"Systematics '{item['Name']}': Type '{item.get('Type')}'"
+            reading.problems.append(f"{what} is neither Normalization nor NormPlusShape")
+    _stop_if_wrong(reading)
+
+
+def _channel(
+    region: Mapping[str, Any], config: Mapping[str, Any], data: Sequence[Mapping[str, Any]], reading: _Reading
+) -> ChannelSpec:
+    name = str(region["Name"])
+    observed = np.zeros(0)
+    for item in data:
+        found = _histogram(config["General"], region, item, {}, reading)
+        observed = observed if found is None else found[0]
+    samples = []
+    for sample in config["Samples"]:
+        if not sample.get("Data") and _applies({"Regions": sample.get("Regions")}, name):
+            made = _sample(region, sample, config, reading)
+            if made is not None:
+                samples.append(made)
+    return ChannelSpec(name, observed.tolist(), tuple(samples))
+
+
+def _sample(
+    region: Mapping[str, Any], sample: Mapping[str, Any], config: Mapping[str, Any], reading: _Reading
+) -> SampleSpec | None:
+    channel, name = str(region["Name"]), str(sample["Name"])
+    nominal = _histogram(config["General"], region, sample, {}, reading)
+    if nominal is None:
+        return None
+    systematics = []
+    for item in config.get("Systematics") or []:
+        if _applies(item, channel, name):
+            made = _systematic(region, sample, item, config["General"], reading)
+            if made is not None:
+                systematics.append(made)
+    factors = [str(f["Name"]) for f in config.get("NormFactors") or [] if _applies(f, channel, name)]
+    return SampleSpec(
+        name=name,
+        nominal=nominal[0].tolist(),
+        variances=None if sample.get("DisableStaterror") else nominal[1].tolist(),
+        systematics=tuple(systematics),
+        normfactors=tuple(factors),
+    )
+
+
+def _systematic(
+    region: Mapping[str, Any],
+    sample: Mapping[str, Any],
+    item: Mapping[str, Any],
+    general: Mapping[str, Any],
+    reading: _Reading,
+) -> SystematicSpec | None:
+    name = str(item.get("ModifierName") or item["Name"])
+    up, down = item.get("Up") or {}, item.get("Down") or {}
+    if item["Type"] == "Normalization":
+        if "Normalization" not in up:
+            reading.problems.append(f"Systematics '{item['Name']}': Up Normalization is missing")
+            return None
+        lower = down.get("Normalization")
+        if lower is None and not down.get("Symmetrize"):
+            reading.problems.append(f"Systematics '{item['Name']}': Down Normalization is missing")
+            return None
+        return SystematicSpec(name, float(up["Normalization"]), None if lower is None else float(lower))
+    high = _histogram(general, region, sample, up, reading)
+    option = down.get("Symmetrize")
+    mirrored = option is True
+    low = None if mirrored else _histogram(general, region, sample, down, reading)
+    if high is None or (low is None and not mirrored):
+        return None
+    if option not in (None, True, False, "average", "max"):
+        reading.problems.append(
+            f"Systematics '{item['Name']}': Symmetrize '{option}' is not true, average or max"
+        )
+        return None
+    return SystematicSpec(
+        name,
+        high[0].tolist(),
+        None if low is None else low[0].tolist(),
+        symmetrize="mirror" if mirrored else option if option in ("average", "max") else "none",
+        smooth=_smoothed(item, str(region["Name"]), str(sample["Name"]), reading),
+    )
+
+
+def _smoothed(item: Mapping[str, Any], region: str, sample: str, reading: _Reading) -> bool:
+    smoothing = item.get("Smoothing")
+    if not smoothing:
+        return False
+    if smoothing.get("Algorithm") != "353QH, twice":
+        text = f"Systematics '{item['Name']}': smoothing '{smoothing.get('Algorithm')}' is not '353QH, twice'"
+        reading.problems.append(text)
+        return False
+    return _applies(smoothing, region, sample)
+
+
+def _histogram(
+    general: Mapping[str, Any],
+    region: Mapping[str, Any],
+    sample: Mapping[str, Any],
+    template: Mapping[str, Any],
+    reading: _Reading,
+) -> tuple[FloatArray, FloatArray] | None:
+    """Values and variances of a template, rebinned to its region; None after noting a problem."""
+    parts = {
+        key: str(_first(key, template, sample, region, general))
+        for key in ("RegionPath", "SamplePath", "VariationPath")
+    }
+    address = str(general["InputPath"])
+    for key, value in parts.items():
+        address = address.replace("{" + key + "}", value)
+    file, colon, key = address.rpartition(":")
+    if not colon:
+        reading.problems.append(f"InputPath '{address}' names no histogram (FILE.root:KEY)")
+        return None
+    found = _read(file, key, reading)
+    if found is None:
+        return None
+    values, variances, edges = found
+    binning = region.get("Binning")
+    if binning is None:
+        return values, variances
+    wanted = np.asarray(binning, dtype=np.float64)
+    try:
+        values, variances, lost = rebin(values, variances, edges, wanted)
+    except ConfigError as error:
+        reading.problems.append(f"Regions '{region['Name']}', {key}: {error.what}")
+        return None
+    if lost != 0.0:
+        reading.notes.append(f"{key}: {lost:.6g} events outside {wanted[0]:g}-{wanted[-1]:g} were dropped")
+    return values, variances
+
+
+def _first(key: str, *sources: Mapping[str, Any]) -> Any:
+    return next((source[key] for source in sources if source.get(key) is not None), "")
+
+
+def rebin(
+    values: FloatArray, variances: FloatArray, edges: FloatArray, wanted: FloatArray
+) -> tuple[FloatArray, FloatArray, float]:
+    """Merge bins to edges that are a subset of the histogram's.
+
+    Returns
+    -------
+    values, variances : (n,) float arrays
+    lost : float
+        Content of the bins outside the wanted range.
+
+    Raises
+    ------
+    ConfigError
+        Naming the edges that are not edges of the histogram.
+    """
+    if wanted.size < 2 or np.any(np.diff(wanted) <= 0.0):
+        raise ConfigError("a binning needs at least two rising edges")
+    span = float(edges[-1] - edges[0])
+    places = np.array([int(np.argmin(np.abs(edges - edge))) for edge in wanted])
+    bad = [f"{e:g}" for e, k in zip(wanted, places, strict=True) if abs(edges[k] - e) > 1e-9 * span]
+    if bad:
+        raise ConfigError(
+            f"{', '.join(bad)} are not bin edges of the histogram ({edges.size - 1} bins, "
+            f"{edges[0]:g} to {edges[-1]:g}, first width {edges[1] - edges[0]:g})"
+        )
+    inside = slice(places[0], places[-1])
+    starts = places[:-1] - places[0]
+    lost = math.fsum(values) - math.fsum(values[inside])
+    return (
+        np.add.reduceat(values[inside], starts),
+        np.add.reduceat(variances[inside], starts),
+        lost if abs(lost) > 1e-12 * abs(math.fsum(values)) else 0.0,
+    )
+
+
+def _read(file: str, key: str, reading: _Reading) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+    """Values, variances and edges of a one-dimensional histogram in a ROOT file."""
+    if (file, key) in reading.histograms:
+        return reading.histograms[file, key]
+    source = _open(file, reading)
+    if source is None:
+        return None
+    import uproot
+
+    try:
+        histogram = source[key]
+    except uproot.KeyInFileError:
+        known = [name.rpartition(";")[0] for name in source.keys()]  # noqa: SIM118 - a file, not a mapping
+        near = nearest(key, known) or tuple(sorted(known)[:3])
+        reading.problems.append(f"{file}: there is no histogram '{key}' (near: {', '.join(near)})")
+        return None
+    if not hasattr(histogram, "to_numpy") or len(getattr(histogram, "axes", ())) != 1:
+        reading.problems.append(f"{file}: '{key}' is not a one-dimensional histogram")
+        return None
+    values = np.asarray(histogram.values(), dtype=np.float64)
+    variances = histogram.variances()
+    found = (
+        values,
+        values.copy() if variances is None else np.asarray(variances, dtype=np.float64),
+        np.asarray(histogram.axis().edges(), dtype=np.float64),
+    )
+    reading.histograms[file, key] = found
+    return found
+
+
+def _open(file: str, reading: _Reading) -> Any:
+    if file in reading.files:
+        return reading.files[file]
+    import uproot
+
+    candidates: Iterable[Path] = (Path(file), reading.folder / file)
+    path = next((p for p in candidates if p.exists()), None)
+    if path is None:
+        tried = " or ".join(dict.fromkeys(str(p) for p in candidates))
+        raise DataError(f"the input of the model does not exist: {tried}", where=reading.where)
+    try:
+        reading.files[file] = uproot.open(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"is not a readable ROOT file: {error}", where=str(path)) from None
+    return reading.files[file]
