@@ -102,7 +102,7 @@ def _pull_row(row: dict[str, Any]) -> dict[str, Any] | None:
 
 def _surprise(row: Row) -> float:
     constraint = row["constraint"]
-    return max(abs(row["pull"]), abs(1.0 - constraint) if constraint is not None else 0.0)
+    return max(abs(float(row["pull"])), abs(1.0 - float(constraint)) if constraint is not None else 0.0)
 
 
 def _draw_pulls(axes: Axes, rows: Sequence[Row]) -> None:
@@ -144,9 +144,10 @@ def ranking(
         _draw_pulls(
             pull, [{"pull": row.get("pull") or 0.0, "constraint": row.get("constraint")} for row in order]
         )
+        pull.set_ylim(impact.get_ylim())
         pull.tick_params(labelleft=False)
         pull.set_xlabel(r"$(\hat{\theta} - \theta_0) / \Delta\theta$")
-        label.draw(impact)
+        label.draw(impact, last=pull)
     first = f"Largest: {order[0]['parameter']}, {_largest(order[0]):.3g} on {poi}. " if order else ""
     caption = first + "Filled bars: after the fit; outlines: before. Right: pull and constraint."
     return Drawing(
@@ -232,7 +233,7 @@ def _strongest_pair(part: FloatArray, labels: Sequence[str]) -> str:
     if len(labels) < 2:
         return "Nothing to correlate."
     off = np.abs(np.nan_to_num(part - np.diag(np.diag(part))))
-    i, j = np.unravel_index(int(np.argmax(off)), off.shape)
+    i, j = divmod(int(np.argmax(off)), len(labels))
     return f"Strongest: {labels[i]} and {labels[j]}, {part[i, j]:+.2f}."
 
 

@@ -53,7 +53,7 @@ def mass_fit(
     left = Points(points.values - under, points.low - under, points.high - under)
     with style():
         fig, main, panel = figure_with_panel(height=6.2)
-        _spectrum(main, edges, points, grid, curve, floor)
+        _spectrum(main, edges, points, (grid, curve, floor))
         _box(main, parameters, note)
         _difference(panel, edges, left, grid, curve - floor)
         main.set_xlim(edges[0], edges[-1])
@@ -80,8 +80,9 @@ def _at(x: FloatArray, y: FloatArray, where: FloatArray) -> FloatArray:
 
 
 def _spectrum(
-    axes: Axes, edges: FloatArray, points: Points, x: FloatArray, total: FloatArray, background: FloatArray
+    axes: Axes, edges: FloatArray, points: Points, curves: tuple[FloatArray, FloatArray, FloatArray]
 ) -> None:
+    x, total, background = curves
     data = draw_points(axes, edges, points)
     (below,) = axes.plot(x, background, color=BLUE, linestyle="--", linewidth=1.8, zorder=7)
     (above,) = axes.plot(x, total, color=RED, linewidth=1.8, zorder=8)
@@ -93,9 +94,10 @@ def _spectrum(
 def _box(axes: Axes, parameters: Sequence[tuple[str, str]], note: str) -> None:
     lines = [note] * bool(note) + [f"{key} = {value}" for key, value in parameters]
     if lines:
+        frame = {"facecolor": "white", "edgecolor": "0.7", "alpha": 0.85, "boxstyle": "round,pad=0.35"}
         axes.text(
-            0.03, 0.04, "\n".join(lines), transform=axes.transAxes, va="bottom", fontsize=11, linespacing=1.35,
-            bbox={"facecolor": "white", "edgecolor": "0.7", "alpha": 0.85, "boxstyle": "round,pad=0.35"}, zorder=9,
+            0.03, 0.04, "\n".join(lines), transform=axes.transAxes, va="bottom", fontsize=11,
+            linespacing=1.35, bbox=frame, zorder=9,
         )  # fmt: skip
 
 

@@ -128,29 +128,26 @@ def draw_ratio(axes: Axes, edges: FloatArray, points: Points, band: Band) -> Non
     draw_band(axes, edges, np.nan_to_num(band.low / safe, nan=1.0), np.nan_to_num(band.high / safe, nan=1.0))
     draw_points(axes, edges, points, scale=total)
     ratio = points.values / safe
-    top = _ratio_top(ratio, points.high / safe)
-    axes.set_ylim((2 - top) if top < 2 else 0.0, top)
-    _arrows(axes, edges, ratio, top)
+    reach = np.maximum(points.high / safe, 2.0 - points.low / safe)
+    top = _ratio_top(ratio, reach, np.maximum(band.high / safe, 2.0 - band.low / safe))
+    low = 2.0 - top if top < 2 else 0.0
+    axes.set_ylim(low, top)
+    _arrows(axes, edges, ratio, (low, top))
     axes.set_ylabel("Data / pred.", loc="center")
 
 
-def _ratio_top(ratio: FloatArray, high: FloatArray) -> float:
-    """Upper end of the ratio panel: as close as the points allow, at most 4."""
+def _ratio_top(ratio: FloatArray, reach: FloatArray, band_reach: FloatArray) -> float:
+    """Upper end of the ratio panel: as close as nine in ten points with their bars allow, at most 4."""
     filled = np.isfinite(ratio) & (ratio > 0)
-    if not filled.any():
-        return 2.0
-    reach = float(np.nanquantile(np.where(filled, high, np.nan), 0.9))
-    return next((top for top in (1.25, 1.5, 2.0, 3.0) if reach <= top and _inside(ratio[filled], top)), 4.0)
+    wanted = [float(np.quantile(reach[filled], 0.9))] if filled.any() else []
+    known = np.isfinite(band_reach)
+    wanted += [float(np.median(band_reach[known]))] if known.any() else []
+    return next((top for top in (1.25, 1.5, 2.0, 3.0) if max(wanted, default=2.0) <= top), 4.0)
 
 
-def _inside(ratio: FloatArray, top: float) -> bool:
-    low = 2 - top if top < 2 else 0.0
-    return bool(np.mean((ratio >= low) & (ratio <= top)) >= 0.9)
-
-
-def _arrows(axes: Axes, edges: FloatArray, ratio: FloatArray, top: float) -> None:
+def _arrows(axes: Axes, edges: FloatArray, ratio: FloatArray, limits: tuple[float, float]) -> None:
     """Triangles at the frame for points beyond it."""
-    low = 2 - top if top < 2 else 0.0
+    low, top = limits
     centres = 0.5 * (edges[1:] + edges[:-1])
     span = top - low
     for beyond, marker, where in (

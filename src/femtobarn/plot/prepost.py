@@ -70,13 +70,17 @@ def pre_post_fit(
         tops = [_highest(one.high, points) for _, one in sides.values()]
         for (main, panel), (when, (samples, total)) in zip(frames, sides.items(), strict=True):
             stacked = layers({k: (v, v) for k, v in samples.items()}, styles or {}, signal)
-            _side(main, panel, where, points, stacked, total)
+            for axes in (main, panel):
+                axes.set_xlim(where[0], where[-1])
+            main.tick_params(labelbottom=False)
+            nothing = Points(*(np.full(length, np.nan) for _ in range(3)))
+            draw_ratio(panel, where, points or nothing, total)
             entries = _entries(main, where, points, stacked, total)
             finish(main, entries, highest=max(tops), lowest=None, log=log, note=f"{channel}, {when}")
             panel.set_xlabel(x_label)
         frames[0][0].set_ylabel("Events / bin")
         frames[1][1].set_ylabel("")
-        label.draw(frames[0][0])
+        label.draw(frames[0][0], last=frames[1][0])
     numbers = {
         "channel": channel,
         "edges": where,
@@ -117,16 +121,6 @@ def _channel(table: Table, channel: str) -> tuple[dict[str, FloatArray], Band]:
         total = np.sum([np.zeros(len(numbers)), *samples.values()], axis=0)
     error_total = errors.get("total", np.zeros(len(numbers)))
     return samples, Band(total, np.maximum(total - error_total, 0.0), total + error_total)
-
-
-def _side(
-    main: Axes, panel: Axes, edges: FloatArray, points: Points | None, stacked: Sequence[Layer], total: Band
-) -> None:
-    main.set_xlim(edges[0], edges[-1])
-    panel.set_xlim(edges[0], edges[-1])
-    main.tick_params(labelbottom=False)
-    nothing = Points(*(np.full(len(total.total), np.nan) for _ in range(3)))
-    draw_ratio(panel, edges, points or nothing, total)
 
 
 def _entries(

@@ -162,6 +162,10 @@ def cutflow(
     with style():
         fig, axes = figure(6.8, 1.5 + 0.17 * len(cuts) * (len(counts) + 0.9) + 0.1 * len(counts))
         _bars(axes, cuts, counts, log=use_log)
+        if len(counts) > 1:
+            fig.legend(
+                *axes.get_legend_handles_labels(), loc="outside lower center", ncols=min(len(counts), 4)
+            )
         axes.set_xlabel("Events (unweighted)")
         label.draw(axes)
     last = "; ".join(
@@ -182,9 +186,9 @@ def _fewer(counts: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
     size = {name: max(rows.values(), default=0) for name, rows in counts.items()}
     kept = set(sorted(counts, key=lambda one: -size[one])[: _MOST_DATASETS - 1])
     rest: dict[str, int] = {}
-    for name in counts:
+    for name, rows in counts.items():
         if name not in kept:
-            for cut, events in counts[name].items():
+            for cut, events in rows.items():
                 rest[cut] = rest.get(cut, 0) + events
     return {n: counts[n] for n in counts if n in kept} | {f"{len(counts) - len(kept)} other datasets": rest}
 
@@ -199,8 +203,8 @@ def _bars(axes: Axes, cuts: Sequence[str], counts: Mapping[str, Mapping[str, int
         axes.barh(where, events, 0.92 * height, color=PALETTE[i % len(PALETTE)], label=dataset)
         for at, number in zip(where, events, strict=True):
             axes.annotate(
-                f"{number:d}", (max(number, 0.5 if log else 0), at), xytext=(4, 0), textcoords="offset points",
-                va="center", fontsize=9,
+                f"{number:d}", (max(number, 0.5 if log else 0), at), xytext=(4, 0),
+                textcoords="offset points", va="center", fontsize=9,
             )  # fmt: skip
     axes.set_yticks(range(len(cuts)), labels=list(cuts))
     axes.tick_params(axis="y", which="both", length=0)
@@ -210,6 +214,3 @@ def _bars(axes: Axes, cuts: Sequence[str], counts: Mapping[str, Mapping[str, int
         axes.set_xscale("log")
     else:
         axes.set_xlim(0, 1.15 * max(largest, 1))
-    if len(counts) > 1:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=3, fontsize=10)
-        axes.xaxis.set_label_position("bottom")

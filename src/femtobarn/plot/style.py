@@ -186,8 +186,8 @@ class Label:
             filter(None, (" ".join(filter(None, (self.experiment, self.extra))), self.conditions))
         )
 
-    def draw(self, axes: Axes) -> None:
-        """Write the label above the frame."""
+    def draw(self, axes: Axes, *, last: Axes | None = None) -> None:
+        """Write the label above the frame; energy and luminosity above the ``last`` of several."""
         name = axes.text(
             0, 1.012, self.experiment, transform=axes.transAxes, fontweight="bold", fontsize=13, va="bottom"
         )
@@ -197,7 +197,8 @@ class Label:
                 va="bottom", style="italic", fontsize=11,
             )  # fmt: skip
         shown = self.conditions.replace("√s", r"$\sqrt{s}$").replace("fb⁻¹", "fb$^{-1}$")
-        axes.text(1, 1.012, shown, transform=axes.transAxes, ha="right", va="bottom", fontsize=12)
+        end = last or axes
+        end.text(1, 1.012, shown, transform=end.transAxes, ha="right", va="bottom", fontsize=12)
 
 
 def _number(value: float | str) -> str:
