@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,19 @@ from numpy.typing import NDArray
 from femtobarn.errors import DataError
 from femtobarn.read.columns import Events
 
-__all__ = ["GENERATOR", "event_weight", "generator_weight"]
+__all__ = ["FACTS", "GENERATOR", "Book", "event_weight", "generator_weight", "weigh"]
 
 Array = NDArray[np.float64]
 GENERATOR = "weight.generator"
+#: What events of some releases state about their dataset, as columns ``fact.*``.
+FACTS = ("xsec", "filteff", "kfactor", "sumw", "nevts")
+
+
+class Book(Protocol):
+    """Where totals and facts are written: an outcome."""
+
+    def add_sum(self, name: str, values: Array) -> None: ...
+    def add_fact(self, name: str, values: Array) -> None: ...
 
 
 def generator_weight(events: Events, *, is_data: bool) -> Array:
@@ -45,3 +55,18 @@ def event_weight(events: Events, factors: Sequence[str], *, is_data: bool) -> Ar
             f"{int((~np.isfinite(weight)).sum())} events have a scale factor that is not a number"
         )
     return weight
+
+
+def weigh(events: Events, factors: Sequence[str], book: Book, *, is_data: bool) -> Array:
+    """(n,) event weights, and the bookkeeping that normalisation needs.
+
+    Adds the totals ``sumw`` and ``sumw_abs`` of the generator weights of *all* events, before any cut,
+    and the facts that simulated events state about their dataset.
+    """
+    generated = generator_weight(events, is_data=is_data)
+    book.add_sum("sumw", generated)
+    book.add_sum("sumw_abs", np.abs(generated))
+    for name in FACTS:
+        if not is_data and f"fact.{name}" in events:
+            book.add_fact(name, events.flat(f"fact.{name}"))
+    return event_weight(events, factors, is_data=is_data)

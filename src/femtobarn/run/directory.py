@@ -159,6 +159,7 @@ class RunDirectory:
             for name in datasets
         }
         write_json(self.path / "cutflow.json", {"schema_version": SCHEMA_VERSION, **cutflow})
+        manifest["tables"] = sorted(outcome.tables)
         for name in outcome.tables:
             write_csv(self.path / "tables" / f"{name}.csv", outcome.table(name))
         manifest["finished"] = _now()
@@ -192,6 +193,8 @@ class RunDirectory:
                     row["cut"]: CutRow(row["events"], Compensated(row["sumw"]), Compensated(row["sumw2"]))
                     for row in rows
                 }
+        for name in manifest["tables"]:
+            outcome.tables[name] = [Shard(0, _read_table(self.path / "tables" / f"{name}.csv"))]
         ledger = manifest["ledger"]
         return Stored(
             analysis=manifest["analysis"],
@@ -203,6 +206,13 @@ class RunDirectory:
             origin=manifest["origin"],
             model=MappingProxyType(dict(manifest["config"].get("model") or {})),
         )
+
+
+def _read_table(path: Path) -> dict[str, Any]:
+    import pyarrow.csv
+
+    table = pyarrow.csv.read_csv(path)
+    return {name: table[name].to_numpy() for name in table.column_names}
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from femtobarn.analyses._four_leptons import Quartet, channel_of, fill, list_candidates
+from femtobarn.analyses.h4l.quartet import Quartet, channel_of, fill, list_candidates
 from femtobarn.analysis import Columns, Context
 from femtobarn.errors import ConfigError, DataError
 from femtobarn.kernels import FourVectors

@@ -6,39 +6,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
-from pydantic import Field
 
-from femtobarn.analyses._four_leptons import REGIONS
-from femtobarn.analysis import Normalisation, Parameters, Stored
+from femtobarn.analyses.h4l.quartet import REGIONS
+from femtobarn.analysis import Normalisation, Stored
 from femtobarn.catalog import RELEASES, Release
 from femtobarn.normalise import DATA, Spectrum, sample_rows, simulation_factors, spectrum
-from femtobarn.physics.parameters import Window
 
-__all__ = ["DiscoveryParameters", "figures", "headline", "infer", "normalise", "tables"]
+__all__ = ["figures", "headline", "infer", "normalise", "tables"]
 
 SIGNAL: Final = ("signal", "H")
 ZZ: Final = ("ZZ*", "ZZ")
 #: Signal windows in GeV; those that are not made of whole bins are left out.
 _WINDOWS: Final = ((121, 130), (118, 130), (121, 127), (115, 130), (120, 130))
-
-
-class DiscoveryParameters(Parameters):
-    """Parameters of the normalisation and of the statistical model."""
-
-    lumi: float | None = Field(
-        None,
-        gt=0,
-        description="integrated luminosity (default: the release's)",
-        json_schema_extra={"unit": "fb-1"},
-    )
-    xsec: dict[str, float] = Field(
-        default_factory=dict, description="override of a sample's cross-section, xsec.NAME=VALUE",
-        json_schema_extra={"unit": "pb"},
-    )  # fmt: skip
-    blind: Window | None = Field(
-        None, description="hide the data in this window", json_schema_extra={"unit": "GeV"}
-    )
-    zz_norm: float = Field(0.10, ge=0, lt=1, description="relative uncertainty of the ZZ prediction")
 
 
 def _release(stored: Stored) -> Release:

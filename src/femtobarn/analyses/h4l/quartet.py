@@ -16,7 +16,17 @@ from femtobarn.physics.leptons import ELECTRON, MUON
 from femtobarn.physics.pairing import ZPair
 from femtobarn.records import NOMINAL
 
-__all__ = ["CHANNELS", "REGIONS", "Quartet", "channel_of", "fill", "join", "list_candidates", "specs"]
+__all__ = [
+    "CHANNELS",
+    "REGIONS",
+    "Quartet",
+    "channel_of",
+    "fill",
+    "inside",
+    "join",
+    "list_candidates",
+    "specs",
+]
 
 Array = NDArray[np.float64]
 
@@ -94,6 +104,11 @@ def join(quartets: Sequence[Quartet]) -> Quartet:
         ZPair(*(merged("pairs", name) for name in ZPair.__slots__)),
         merged("channel"),
     )
+
+
+def inside(values: Array, window: tuple[float, float]) -> NDArray[np.bool_]:
+    """Whether each value lies in the open window."""
+    return (values > window[0]) & (values < window[1])
 
 
 def _gev(nbins: int, low: float, high: float, name: str, label: str) -> Axis:

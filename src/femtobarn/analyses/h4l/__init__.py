@@ -1,0 +1,98 @@
+"""Is there a Higgs boson in the four-lepton events of the ATLAS and CMS open data?
+
+Every release has its own selection, as its analysis published it; from four chosen leptons on the road
+is one: pair them into Z candidates, fill, list the candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from femtobarn.analyses.h4l import atlas, cms, discovery, published
+from femtobarn.analyses.h4l.parameters import H4lParameters
+from femtobarn.analyses.h4l.quartet import specs
+from femtobarn.analysis import Analysis, Columns, Context, Resource
+from femtobarn.catalog import RELEASES
+from femtobarn.catalog.golden import read_golden_json
+from femtobarn.hists import HistSpec, regular
+from femtobarn.outcome import Outcome
+from femtobarn.physics.samples import complete_datasets
+from femtobarn.read.columns import Events
+from femtobarn.records import NOMINAL, Dataset, Variation
+
+__all__ = ["H4lParameters", "analysis"]
+
+
+def columns(parameters: H4lParameters, schema: str, dataset: Dataset) -> Columns:
+    """What the selection of this release reads."""
+    if schema.startswith("atlas"):
+        return atlas.columns(parameters, schema, dataset)
+    if schema in ("cms-nanoaod", "cms-aod"):
+        return cms.columns(parameters)
+    return published.columns(schema)
+
+
+def process(events: Events, ctx: Context) -> Outcome:
+    """The selection of the release these events are of."""
+    if ctx.schema.startswith("atlas"):
+        return atlas.process(events, ctx)
+    if ctx.schema in ("cms-nanoaod", "cms-aod"):
+        return cms.process(events, ctx)
+    return published.process(events, ctx)
+
+
+def prepare(
+    datasets: tuple[Dataset, ...], parameters: H4lParameters
+) -> tuple[tuple[Dataset, ...], Mapping[str, str]]:
+    """Complete simulated datasets from the release's table; split published files into datasets."""
+    unused: Mapping[str, str] = {}
+    if parameters.release == "cms-run1":
+        datasets, unused = published.prepare(datasets)
+    return complete_datasets(datasets, RELEASES[parameters.release]), unused
+
+
+def schemas(parameters: H4lParameters) -> tuple[str, ...]:
+    """The schemas that files of this release may have."""
+    if parameters.release == "cms-run1":
+        return published.SCHEMAS
+    return (parameters.release,)
+
+
+def histograms(parameters: H4lParameters) -> tuple[HistSpec, ...]:
+    """All histograms; the discovery plot has the release's published binning."""
+    bins = {"atlas-2020": (34, 80, 250), "atlas-2016": (34, 80, 250), "atlas-2025": (68, 80, 250)}
+    nbins, low, high = bins.get(parameters.release, (37, 70, 181))
+    return specs(regular(nbins, low, high, "m4l", label="Four-lepton mass", unit="GeV"))
+
+
+def variations(parameters: H4lParameters, dataset: Dataset) -> tuple[Variation, ...]:
+    """Nominal, and the lepton momentum scale where simulation may state it."""
+    if dataset.kind == "data" or parameters.release != "atlas-2020":
+        return (NOMINAL,)
+    return (NOMINAL, Variation(atlas.LEPTON_SCALE, "up"), Variation(atlas.LEPTON_SCALE, "down"))
+
+
+def resources(parameters: H4lParameters) -> dict[str, Resource]:
+    """The golden JSON, if one was named."""
+    if parameters.lumi_mask is None:
+        return {}
+    return {"lumi_mask": Resource(parameters.lumi_mask, read_golden_json)}
+
+
+analysis = Analysis(
+    name="h4l",
+    title="Higgs boson to four leptons",
+    parameters=H4lParameters,
+    columns=columns,
+    histograms=histograms,
+    schemas=schemas,
+    variations=variations,
+    resources=resources,
+    prepare=prepare,
+    process=process,
+    normalise=discovery.normalise,
+    infer=discovery.infer,
+    tables=discovery.tables,
+    figures=discovery.figures,
+    headline=discovery.headline,
+)
