@@ -1,7 +1,7 @@
 """From histograms to a workspace: nominal templates, variations and their treatment, in memory.
 
-:class:`WorkspaceSpec` says what there is; :func:`build_workspace` turns it into modifiers and reports everything
-that deserves a look.
+:class:`WorkspaceSpec` says what there is; :func:`build_workspace` turns it into modifiers and reports
+everything that deserves a look.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Smoothing of systematic variations: "353QH, twice".
 
-J. H. Friedman's algorithm (Proc. 1974 CERN School of Computing) as ROOT's ``TH1::Smooth`` and cabinetry do it.
+J. H. Friedman's algorithm (Proc. 1974 CERN School of Computing) as ROOT's ``TH1::Smooth`` does it.
 """
 
 from __future__ import annotations

@@ -106,8 +106,8 @@ def _effect(modifier: Modifier, nominal: Numbers) -> float:
 def prune(workspace: Workspace, threshold: float) -> tuple[Workspace, tuple[PruneRow, ...]]:
     """Drop systematics that change nothing noticeable.
 
-    A normsys goes if both its sides are within ``threshold`` of one, a histosys if each bin's relative shift is
-    below it.  The table lists every systematic modifier, pruned or kept.
+    A normsys goes if both its sides are within ``threshold`` of one, a histosys if each bin's relative shift
+    is below it.  The table lists every systematic modifier, pruned or kept.
     """
     if not threshold >= 0.0:
         raise UsageError(f"a pruning threshold is a number >= 0, not {threshold}")
@@ -236,8 +236,10 @@ def uncorrelated(workspace: Workspace) -> tuple[Workspace, tuple[str, ...]]:
         raise ConfigError("a correlated luminosity cannot be rotated: declare it as a normsys")
     rotated = _mapped(workspace, lambda _, sample: _rotated(sample, rows))
     notes = (
-        (f"correlated constraints of {', '.join(names)} were rotated to independent parameters; "
-        "each now stands for its part that is independent of the ones before it"),
+        (
+            f"correlated constraints of {', '.join(names)} were rotated to independent parameters; "
+            "each now stands for its part that is independent of the ones before it"
+        ),
         "norm and shape effects were scaled linearly: asymmetric ones differ at second order",
     )
     return replace(rotated, correlations=()), notes

@@ -1,0 +1,1 @@
+"""The export room: results in the formats other programs read."""
