@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from femtobarn.api.inputs import Request
     from femtobarn.api.results import OpenRun, fit, open_run, plot, report
     from femtobarn.api.runs import Finished, merge, plan, resume, run, status
+    from femtobarn.api.starter import new
 
 _WHERE: Final = {
     "Finished": "runs",
@@ -19,6 +20,7 @@ _WHERE: Final = {
     "Request": "inputs",
     "fit": "results",
     "merge": "runs",
+    "new": "starter",
     "open_run": "results",
     "plan": "runs",
     "plot": "results",
@@ -34,6 +36,7 @@ __all__ = [
     "Request",
     "fit",
     "merge",
+    "new",
     "open_run",
     "plan",
     "plot",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from femtobarn.analysis import Analysis, Normalisation, Stored, find_analysis
 from femtobarn.errors import FitError, UsageError, nearest
 from femtobarn.normalise import normalisations, yields
+from femtobarn.records import NOMINAL
 from femtobarn.run.directory import RunDirectory
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json, write_text
 
@@ -149,22 +152,49 @@ def _plot(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapp
     target = folder.path / "plots"
     for old in target.glob("*.*"):
         old.unlink()
-    drawings = analysis.figures(stored, fitted) if analysis.figures else _plain_figures(analysis, stored)
+    drawings = (
+        analysis.figures(stored, fitted)
+        if analysis.figures
+        else _plain_figures(analysis, stored, _label(stored, folder.manifest()))
+    )
     return [path for drawing in drawings for path in save(drawing, target)]
 
 
-def _plain_figures(analysis: Analysis, stored: Stored) -> Any:
-    """One plot a one-dimensional histogram, for analyses without figures of their own."""
+def _label(stored: Stored, manifest: Mapping[str, Any]) -> Any:
+    """Whose data plain figures show, as far as parameters and inputs say."""
+    from femtobarn.catalog import RELEASES
+    from femtobarn.plot import Label
+
+    release = RELEASES.get(str(getattr(stored.parameters, "release", "")))
+    if stored.is_toy:
+        return Label("femtobarn toy simulation", sqrt_s=release.sqrt_s if release else None)
+    if release is not None:
+        return Label(f"{release.experiment} Open Data", sqrt_s=release.sqrt_s)
+    families = {str(entry["schema"]).partition("-")[0] for entry in manifest["inputs"] if entry["schema"]}
+    experiment = {"cms": "CMS ", "atlas": "ATLAS "}.get(families.pop(), "") if len(families) == 1 else ""
+    return Label(f"{experiment}Open Data")
+
+
+def _plain_figures(analysis: Analysis, stored: Stored, label: Any) -> Iterator[Any]:
+    """One plot for each histogram and region, for analyses without figures of their own."""
     from femtobarn.normalise import spectrum
-    from femtobarn.plot import Label, stack
+    from femtobarn.plot import plane, spectrum_only, stack
 
     factors = _factors(analysis, stored)
-    label = Label.of("", toy=stored.is_toy, sqrt_s=None, lumi_fb=None)
     for spec in analysis.histograms_for(stored.parameters):
-        if len(spec.axes) == 1:
-            for region in _regions(stored, spec.name):
-                name = spec.name if region == _REGION_ALL else f"{spec.name}_{region}"
-                yield stack(spectrum(stored, factors, spec.name, region), name=name, label=label)
+        for region in _regions(stored, spec.name):
+            name = spec.name if region == _REGION_ALL else f"{spec.name}_{region}"
+            note = "" if region == _REGION_ALL else region
+            if len(spec.axes) == 1:
+                shown = spectrum(stored, factors, spec.name, region)
+                # Sums that nobody normalised are no prediction to compare data with.
+                draw = spectrum_only if analysis.normalise is None and shown.data is None else stack
+                yield draw(shown, name=name, label=label, note=note)
+            elif len(spec.axes) == 2:
+                histogram = stored.outcome.histograms[spec.name]
+                keys = [key for key in histogram.blocks if key[0] == region and key[2] == NOMINAL.label]
+                total = sum((histogram.values(key) for key in keys), np.zeros([a.nbins for a in spec.axes]))
+                yield plane(*spec.axes, total, name=name, label=label, note=note)
 
 
 def _report(folder: RunDirectory) -> Path:
