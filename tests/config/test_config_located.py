@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from femtobarn.config import load_file, load_text
+from femtobarn.config.located import _Loader
 from femtobarn.errors import ConfigError
 
 TEXT = """\
@@ -167,6 +168,12 @@ def test_files_that_cannot_be_read(tmp_path):
     assert load_file(tmp_path / "bom.yaml").value == {"a": 1}
 
 
+class Dumper(yaml.SafeDumper):
+    """PyYAML takes ``1e5`` for text and would write the text "1e5" without quotes."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
 PLAIN = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 )
@@ -180,7 +187,7 @@ VALUES = st.recursive(
 @settings(deadline=None)
 @given(VALUES, st.booleans())
 def test_yaml_comes_back(value, flow):
-    text = yaml.safe_dump(value, default_flow_style=flow)
+    text = yaml.dump(value, Dumper=Dumper, default_flow_style=flow)
     assert load_text(text).value == value
 
 
@@ -195,7 +202,7 @@ def test_json_comes_back(value, ascii_only):
 @settings(deadline=None)
 @given(VALUES)
 def test_every_value_has_a_line_and_lines_grow(value):
-    located = load_text(yaml.safe_dump(value, default_flow_style=False, sort_keys=False))
+    located = load_text(yaml.dump(value, Dumper=Dumper, default_flow_style=False, sort_keys=False))
 
     def walk(item, path):
         yield path

@@ -21,6 +21,7 @@ from femtobarn.config import (
     resolve_files,
     resolve_path,
 )
+from femtobarn.config.located import _Loader
 from femtobarn.errors import ConfigError
 
 FULL = """\
@@ -267,6 +268,12 @@ def test_schema_and_reader_agree(text, valid):
         assert refused(text)
 
 
+class Dumper(yaml.SafeDumper):
+    """PyYAML takes ``1e5`` for text and would write the text "1e5" without quotes."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
 COUNTS = st.none() | st.integers(1, 10**9)
 NAMES = st.from_regex(r"\A[A-Za-z0-9_.+-]+\Z")
 PLAIN = (
@@ -292,7 +299,7 @@ RUNS = st.builds(
 @given(RUNS, st.sampled_from(["yaml", "json"]))
 def test_what_is_written_is_read_back(run, form):
     value = json.loads(json.dumps(run.model_dump()))
-    text = yaml.safe_dump(value) if form == "yaml" else json.dumps(value)
+    text = yaml.dump(value, Dumper=Dumper) if form == "yaml" else json.dumps(value)
     assert parse_run_file(text).model_dump() == run.model_dump()
 
 
