@@ -202,7 +202,8 @@ class Analysis:
     prepare : function (datasets, parameters) -> (datasets, unused datasets with reason)
         Completes or refuses datasets before anything is read (sample tables).
     normalise : function (stored) -> {dataset: Normalisation}
-    infer : function (stored) -> keys of fit.json
+    model : function (stored) -> WorkspaceSpec of the statistical model, or None when the inputs allow none
+    infer : function (stored) -> keys of fit.json beside those of the model
     tables : function (stored) -> {file stem: columns}
     figures : function (stored, fit.json) -> drawings
     headline : function (stored, fit.json) -> one sentence
@@ -219,6 +220,7 @@ class Analysis:
     resources: Callable[[Any], Mapping[str, Resource]] = field(default=lambda _: {})
     prepare: Callable[[tuple[Dataset, ...], Any], tuple[tuple[Dataset, ...], Mapping[str, str]]] | None = None
     normalise: Callable[[Stored], Mapping[str, Normalisation]] | None = None
+    model: Callable[[Stored], Any] | None = None
     infer: Callable[[Stored], Mapping[str, Any]] | None = None
     tables: Callable[[Stored], Mapping[str, Mapping[str, Any]]] | None = None
     figures: Callable[[Stored, Mapping[str, Any]], Iterable[Any]] | None = None

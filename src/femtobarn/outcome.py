@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from femtobarn.hists import Compensated, Histogram, HistSpec
 from femtobarn.records import NOMINAL, Count
 
-if TYPE_CHECKING:
-    from femtobarn.analysis import Selection
-
 __all__ = ["CutRow", "Outcome", "Shard"]
+
+
+class CutflowRows(Protocol):
+    """A chain of cuts: names, and the weights of the events left after each."""
+
+    rows: list[tuple[str, NDArray[np.float64]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class Outcome:
         arrays = [np.asarray(array) for array in values]
         self.histograms[name].fill((region, self.dataset, variation), *arrays, weight=weight)
 
-    def add_cutflow(self, selection: Selection) -> None:
+    def add_cutflow(self, selection: CutflowRows) -> None:
         """Keep the rows of a chain of cuts."""
         rows = self.cutflows.setdefault(self.dataset, {})
         for cut, weight in selection.rows:

@@ -128,12 +128,41 @@ def _regions(stored: Stored, observable: str) -> list[str]:
 
 
 def _fit(folder: RunDirectory, analysis: Analysis, stored: Stored) -> dict[str, Any]:
-    if analysis.infer is None:
-        return {}
-    fitted = {"schema_version": SCHEMA_VERSION, **analysis.infer(stored)}
-    write_json(folder.path / "fit.json", fitted)
-    folder.note(warnings=fitted.get("warnings", ()))
+    """fit.json: what the statistical model yields, and the analysis' own inference beside it."""
+    fitted: dict[str, Any] = {}
+    if analysis.model is not None:
+        fitted |= _fit_model(folder, analysis, stored)
+    if analysis.infer is not None:
+        own = dict(analysis.infer(stored))
+        warnings = [*fitted.get("warnings", ()), *own.get("warnings", ())]
+        fitted |= own | {"warnings": warnings}
+    if fitted:
+        fitted["schema_version"] = SCHEMA_VERSION
+        write_json(folder.path / "fit.json", fitted)
+        folder.note(warnings=fitted.get("warnings", ()))
     return fitted
+
+
+def _fit_model(folder: RunDirectory, analysis: Analysis, stored: Stored) -> dict[str, Any]:
+    """Build and fit the analysis' HistFactory model; keeps workspace.json and the tables of the fit."""
+    spec = analysis.model(stored) if analysis.model is not None else None
+    if spec is None:
+        return {}
+    from femtobarn.stats.build import build_workspace
+    from femtobarn.stats.run_fit import FitOptions, prepare, run_fit
+    from femtobarn.stats.workspace import write_workspace
+
+    built = build_workspace(spec)
+    write_workspace(built.workspace, folder.path / "workspace.json")
+    poi = spec.poi
+    options = FitOptions(
+        profile=(poi,) if poi else (), significance=bool(poi), limit=bool(poi), ranking=bool(poi),
+        gof="saturated", postfit=True,
+    )  # fmt: skip
+    outcome = run_fit(prepare(built.workspace, options, notes=built.notes), options)
+    for name, table in outcome.tables.items():
+        write_text(folder.path / "tables" / name, table.to_csv())
+    return dict(outcome.fit_json)
 
 
 def _headline(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapping[str, Any]) -> str:
@@ -208,7 +237,7 @@ def _report(folder: RunDirectory) -> Path:
 def fit(path: str | Path) -> Mapping[str, Any]:
     """Repeat the inference of a run; rewrites fit.json."""
     folder, analysis, stored = _load(Path(path))
-    if analysis.infer is None:
+    if analysis.infer is None and analysis.model is None:
         raise UsageError(f"{analysis.name} has no inference step", where=str(path))
     fitted = _fit(folder, analysis, stored)
     _headline(folder, analysis, stored, fitted)

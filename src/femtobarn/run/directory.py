@@ -14,7 +14,7 @@ import femtobarn
 from femtobarn.analysis import Analysis, Stored
 from femtobarn.errors import StoreError, UsageError
 from femtobarn.hists import Compensated, read_hists, write_hists
-from femtobarn.outcome import CutRow, Outcome
+from femtobarn.outcome import CutRow, Outcome, Shard
 from femtobarn.records import NOMINAL, Dataset
 from femtobarn.run.engine import RunResult, Summary
 from femtobarn.run.files import SCHEMA_VERSION, read_json, strict, write_csv, write_json

@@ -91,6 +91,7 @@ analysis = Analysis(
     prepare=prepare,
     process=process,
     normalise=discovery.normalise,
+    model=discovery.model,
     infer=discovery.infer,
     tables=discovery.tables,
     figures=discovery.figures,

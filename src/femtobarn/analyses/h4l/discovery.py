@@ -12,7 +12,7 @@ from femtobarn.analysis import Normalisation, Stored
 from femtobarn.catalog import RELEASES, Release
 from femtobarn.normalise import DATA, Spectrum, sample_rows, simulation_factors, spectrum
 
-__all__ = ["figures", "headline", "infer", "normalise", "tables"]
+__all__ = ["figures", "headline", "infer", "model", "normalise", "tables"]
 
 SIGNAL: Final = ("signal", "H")
 ZZ: Final = ("ZZ*", "ZZ")
@@ -81,6 +81,43 @@ def infer(stored: Stored) -> dict[str, Any]:
             shown.data, signal, background, constrained=zz, constraint=stored.parameters.zz_norm
         ).to_json()
     return {"results": results, "warnings": _warnings(shown, results)}
+
+
+def model(stored: Stored) -> Any:
+    """The HistFactory model of the summed spectrum, None when something to fit is missing.
+
+    Signal strength mu; MC statistics; luminosity, lepton efficiency and ZZ norm as relative errors of
+    yields; the lepton momentum scale as shape, where simulation states it.
+    """
+    from femtobarn.stats.build import ChannelSpec, NormFactorSpec, SampleSpec, SystematicSpec, WorkspaceSpec
+
+    parameters = stored.parameters
+    shown = _spectra(stored, _fit_observable(stored))
+    if shown.data is None or parameters.blind is not None:
+        return None
+    samples = []
+    for name, (values, variances) in shown.processes.items():
+        if not values.sum() > 0:
+            continue
+        systematics = [SystematicSpec("lepton_efficiency", parameters.lepton_efficiency, -parameters.lepton_efficiency)]
+        if name in ZZ and parameters.zz_norm > 0:
+            systematics.append(SystematicSpec("zz_norm", parameters.zz_norm, -parameters.zz_norm))
+        for source in sorted({label.rpartition("_")[0] for label in shown.variations}):
+            sides = [np.maximum(shown.variations[f"{source}_{side}"][name], 0) for side in ("up", "down")]
+            systematics.append(SystematicSpec(source, sides[0].tolist(), sides[1].tolist()))
+        samples.append(
+            SampleSpec(
+                name, np.maximum(values, 0).tolist(), variances.tolist(), tuple(systematics),
+                normfactors=("mu",) if name in SIGNAL else (), lumi=True,
+            )  # fmt: skip
+        )
+    if not any(sample.normfactors for sample in samples) or len(samples) < 2:  # noqa: PLR2004 - signal and background
+        return None
+    return WorkspaceSpec(
+        channels=(ChannelSpec("four_leptons", shown.data.tolist(), tuple(samples)),),
+        measurement="h4l", poi="mu", normfactors=(NormFactorSpec("mu", 1.0, (0.0, 10.0)),),
+        lumi_error=parameters.lumi_error,
+    )  # fmt: skip
 
 
 def _warnings(shown: Spectrum, results: Mapping[str, Any]) -> list[str]:
