@@ -9,15 +9,24 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from femtobarn.api.files import Probed, data_files, data_fileset, data_probe
     from femtobarn.api.inputs import Request
     from femtobarn.api.results import OpenRun, fit, open_run, plot, report
     from femtobarn.api.runs import Finished, merge, plan, resume, run, status
+    from femtobarn.api.samples import MadeSamples, data_list, data_make
     from femtobarn.api.starter import new
 
 _WHERE: Final = {
     "Finished": "runs",
+    "MadeSamples": "samples",
     "OpenRun": "results",
+    "Probed": "files",
     "Request": "inputs",
+    "data_files": "files",
+    "data_fileset": "files",
+    "data_list": "samples",
+    "data_make": "samples",
+    "data_probe": "files",
     "fit": "results",
     "merge": "runs",
     "new": "starter",
@@ -32,8 +41,15 @@ _WHERE: Final = {
 
 __all__ = [
     "Finished",
+    "MadeSamples",
     "OpenRun",
+    "Probed",
     "Request",
+    "data_files",
+    "data_fileset",
+    "data_list",
+    "data_make",
+    "data_probe",
     "fit",
     "merge",
     "new",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from femtobarn.catalog.fileset import read_fileset, write_fileset
+from femtobarn.catalog.fileset import fileset_content, read_fileset, write_fileset
 from femtobarn.catalog.local import datasets_from_files
 from femtobarn.catalog.releases import RELEASES, Release, Sample, SampleTable, find_release
 
@@ -12,6 +12,7 @@ __all__ = [
     "Sample",
     "SampleTable",
     "datasets_from_files",
+    "fileset_content",
     "find_release",
     "read_fileset",
     "write_fileset",

@@ -12,7 +12,7 @@ from femtobarn.catalog.local import split_tree
 from femtobarn.errors import ConfigError, DataError, nearest
 from femtobarn.records import Dataset, FileRef
 
-__all__ = ["read_fileset", "write_fileset"]
+__all__ = ["fileset_content", "read_fileset", "write_fileset"]
 
 _FILE_KEYS: Final = ("object_path", "steps", "num_entries", "uuid", "replicas", "size", "checksum")
 
@@ -105,14 +105,18 @@ def _located(url: str, folder: Path) -> str:
 
 def write_fileset(path: Path, datasets: Iterable[Dataset]) -> None:
     """Write a fileset that coffea reads, too."""
-    raw = {
+    path.write_text(json.dumps(fileset_content(datasets), indent=1) + "\n", encoding="utf-8")
+
+
+def fileset_content(datasets: Iterable[Dataset]) -> dict[str, Any]:
+    """What a fileset JSON says about datasets."""
+    return {
         dataset.name: {
             "files": {ref.url: _detail(ref) for ref in dataset.files},
             "metadata": dict(dataset.metadata),
         }
         for dataset in datasets
     }
-    path.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
 
 
 def _detail(ref: FileRef) -> Mapping[str, Any] | str | None:
