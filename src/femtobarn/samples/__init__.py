@@ -21,6 +21,7 @@ def make(
     mu: float = 1.0,
     scale: float = 1.0,
     mass: float = 125.0,
+    simulate: bool = True,
 ) -> Path:
     """Write synthetic samples of a job: simulated datasets, pseudo-data, fileset and truth.
 
@@ -44,6 +45,8 @@ def make(
         Multiplies luminosity and simulated statistics.
     mass : float, GeV
         Mass of the Higgs boson, in simulation and pseudo-data.
+    simulate : bool
+        False writes the pseudo-data alone (the same events): more toys of one simulation.
 
     Returns
     -------
@@ -57,7 +60,7 @@ def make(
     """
     from femtobarn.samples.higgs import make_higgs
 
-    return make_higgs(job, Path(out), release=release, seed=seed, mu=mu, scale=scale, mass=mass)
+    return make_higgs(job, Path(out), release=release, seed=seed, mu=mu, scale=scale, mass=mass, simulate=simulate)
 
 
 def make_cms_histograms(out: Path, *, seed: int = 1, mu: float = 1.0, mass: float = 125.0) -> Path:

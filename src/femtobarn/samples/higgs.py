@@ -259,6 +259,7 @@ def make_higgs(
     mu: float = 1.0,
     scale: float = 1.0,
     mass: float = 125.0,
+    simulate: bool = True,
 ) -> Path:
     """Write the sample set of ``h4l`` or ``hyy``; see :func:`femtobarn.samples.make`."""
     setting = _check(job, release, seed=seed, mu=mu, scale=scale, mass=mass)
@@ -268,6 +269,7 @@ def make_higgs(
     datasets = [
         _simulate(setting, process, generators[process.dataset], out, drawn=drawn[process.dataset])
         for process in setting.job.processes
+        if simulate
     ]
     datasets.append(_write_data(setting, truth, out))
     record = SampleTruth(job, release, seed, mu, scale, mass, setting.lumi, tuple(datasets))
