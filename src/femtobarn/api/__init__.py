@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from femtobarn.api.checking import Checked, analysis_of, check, run_schema
     from femtobarn.api.files import Probed, data_files, data_fileset, data_probe
     from femtobarn.api.inputs import Request
     from femtobarn.api.results import OpenRun, fit, open_run, plot, report
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
     from femtobarn.api.starter import new
 
 _WHERE: Final = {
+    "Checked": "checking",
     "Finished": "runs",
     "MadeSamples": "samples",
     "OpenRun": "results",
     "Probed": "files",
     "Request": "inputs",
+    "analysis_of": "checking",
+    "check": "checking",
     "data_files": "files",
     "data_fileset": "files",
     "data_list": "samples",
@@ -36,15 +40,19 @@ _WHERE: Final = {
     "report": "results",
     "resume": "runs",
     "run": "runs",
+    "run_schema": "checking",
     "status": "runs",
 }
 
 __all__ = [
+    "Checked",
     "Finished",
     "MadeSamples",
     "OpenRun",
     "Probed",
     "Request",
+    "analysis_of",
+    "check",
     "data_files",
     "data_fileset",
     "data_list",
@@ -59,6 +67,7 @@ __all__ = [
     "report",
     "resume",
     "run",
+    "run_schema",
     "status",
 ]
 
