@@ -21,6 +21,8 @@ __all__ = ["FitResult", "Problem", "fit", "problem"]
 
 BoolArray = npt.NDArray[np.bool_]
 _RESTARTS: Final = 6
+#: Smallest eigenvalue of the scaled Hessian that is information rather than rounding.
+_FLAT: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +262,7 @@ def _covariance(best: Minimum, fixed: BoolArray, walls: BoolArray) -> tuple[Floa
         if np.any(scale <= 0.0) or not np.all(np.isfinite(block)):
             continue
         scaled = block / np.outer(scale, scale)
-        # An eigenvalue this small of the correlation-like matrix is rounding, not information.
-        if np.linalg.eigvalsh(scaled)[0] > 1e-12:
+        if np.linalg.eigvalsh(scaled)[0] > _FLAT:
             out[np.ix_(inner, inner)] = np.linalg.inv(scaled) / np.outer(scale, scale)
             return out, True
     return out, False
@@ -276,7 +277,7 @@ def flat_direction(names: tuple[str, ...], hessian: FloatArray, free: BoolArray)
     scale = np.sqrt(np.abs(np.diagonal(block)))
     scale[scale <= 0.0] = 1.0
     values, vectors = np.linalg.eigh(block / np.outer(scale, scale))
-    if values[0] > 1e-9:
+    if values[0] > _FLAT:
         return ""
     vector = vectors[:, 0] / scale
     vector /= np.max(np.abs(vector))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from femtobarn.errors import ConfigError, UsageError, nearest
 from femtobarn.stats.interpolation import HistosysCode, NormsysCode, normsys_coefficients
-from femtobarn.stats.likelihood import Constraints, Data, Likelihood, Templates
+from femtobarn.stats.likelihood import Constraints, Data, Likelihood, Templates, split
 from femtobarn.stats.parameters import ParameterSet, parameter_sets, sorted_channels, sorted_samples
 from femtobarn.stats.workspace import Measurement, Modifier, Workspace, read_workspace_file
 
@@ -112,6 +112,7 @@ class Model:
         self.auxdata = _flat([item.auxdata for item in self.sets if item.constraint != "none"])
         self.constraints = _constraints(self)
         self.templates, self.cell_sample = _templates(self)
+        self.blocks = split(self.templates, list(self.bins.values()))
         self.centre, self.prefit = self._prefit()
         self._observed_likelihood = self.likelihood(None)
 
@@ -195,7 +196,7 @@ class Model:
 
     def likelihood(self, data: npt.ArrayLike | Data | None) -> Likelihood:
         """The function to minimise for some data."""
-        return Likelihood.of(self.templates, self.constraints, self.data(data))
+        return Likelihood.of(self.templates, self.blocks, self.constraints, self.data(data))
 
     def _likelihood(self, data: npt.ArrayLike | Data | None) -> Likelihood:
         return self._observed_likelihood if data is None else self.likelihood(data)
