@@ -78,7 +78,7 @@ def infer(stored: Stored) -> dict[str, Any]:
     }
     if zz.sum() > 0 and stored.parameters.zz_norm > 0:
         results["shape_zz_constrained"] = fit_shape(
-            shown.data, signal, background, constrained=zz, constraint=stored.parameters.zz_norm
+            shown.data, signal, np.maximum(background - zz, 0), constrained=zz, constraint=stored.parameters.zz_norm
         ).to_json()
     return {"results": results, "warnings": _warnings(shown, results)}
 
