@@ -69,7 +69,9 @@ def closure(
                 plan, simulated = process(made, folder / "store")
                 mc = tuple(dataset for dataset in plan.datasets if dataset.kind == "mc")
             place = folder / f"toy{seed}"
-            made = samples.make(job, place, release=release, seed=_APART + seed, mu=mu, mass=mass, simulate=False)
+            made = samples.make(
+                job, place, release=release, seed=_APART + seed, mu=mu, mass=mass, simulate=False
+            )
             data_plan, data = process(made, folder / "store")
             total = _without_data(simulated.outcome) + data.outcome
             entries = {d.name: simulated.processed[d.name] for d in mc} | dict(data.processed)
