@@ -170,7 +170,7 @@ class Block:
 def split(templates: Templates, channels: Sequence[slice]) -> tuple[Block, ...]:
     """Divide templates by channel where one dense array over all parameters would be large.
 
-    Most parameters of a large model are per-bin ones of a single channel, so each channel's own array is small.
+    Most parameters of a large model are per-bin ones of a single channel: each channel's own array is small.
     """
     if templates.nominal.size * templates.parameters <= _DENSE or len(channels) < 2:
         return (Block(templates, np.arange(templates.parameters), slice(0, templates.starts.size)),)
