@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
+    from femtobarn.api.demos import Demos, demo
     from femtobarn.api.files import Probed, data_files, data_fileset, data_probe
     from femtobarn.api.inputs import Request
     from femtobarn.api.results import OpenRun, fit, open_run, plot, report
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _WHERE: Final = {
     "Checked": "checking",
+    "Demos": "demos",
     "Finished": "runs",
     "MadeSamples": "samples",
     "OpenRun": "results",
@@ -31,6 +33,7 @@ _WHERE: Final = {
     "data_list": "samples",
     "data_make": "samples",
     "data_probe": "files",
+    "demo": "demos",
     "fit": "results",
     "merge": "runs",
     "new": "starter",
@@ -46,6 +49,7 @@ _WHERE: Final = {
 
 __all__ = [
     "Checked",
+    "Demos",
     "Finished",
     "MadeSamples",
     "OpenRun",
@@ -58,6 +62,7 @@ __all__ = [
     "data_list",
     "data_make",
     "data_probe",
+    "demo",
     "fit",
     "merge",
     "new",

@@ -226,9 +226,13 @@ def _published_histograms() -> list[dict[str, Any]]:
     return [{name: kinds.get(name, str)(text) for name, text in row.items()} for row in csv.DictReader(lines)]
 
 
-def same_samples(folder: Path, wanted: Mapping[str, Any]) -> bool:
-    """Whether a folder holds samples made with these settings."""
+def same_samples(folder: Path, job: str, *, release: str, seed: int, settings: Sequence[str] = ()) -> bool:
+    """Whether :func:`data_make` filled a folder with exactly these samples."""
     if not (folder / "truth.json").is_file() or not (folder / "fileset.json").is_file():
         return False
+    wanted = {"job": job, "release": release, "seed": seed}
+    for name, value in read_parameters(_JOBS[job].settings, {}, list(settings)).model_dump().items():
+        wanted[{"mass": "mass_gev"}.get(name, name)] = value
     truth = read_json(folder / "truth.json")
-    return all(truth.get(key) == value for key, value in wanted.items())
+    present = all(Path(ref.url).is_file() for d in read_fileset(folder / "fileset.json") for ref in d.files)
+    return present and all(truth.get(key) == value for key, value in wanted.items())
