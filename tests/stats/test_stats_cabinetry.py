@@ -10,7 +10,8 @@ import yaml
 
 from femtobarn.errors import ConfigError, DataError
 from femtobarn.stats import Model, fit, profile
-from femtobarn.stats.cabinetry import load_cabinetry, rebin
+from femtobarn.stats.cabinetry import load_cabinetry
+from femtobarn.stats.template_input import rebin
 
 
 def differences(mine, theirs, path=""):
