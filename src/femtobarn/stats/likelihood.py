@@ -147,7 +147,7 @@ def _main(n: FloatArray, nu: FloatArray) -> float:
     where large counts agree with their expectation.
     """
     seen = n > 0.0
-    floor = np.maximum(_FLOOR * n, 1e-300)
+    floor = np.where(seen, _FLOOR * n, 1.0)
     safe = np.maximum(nu, floor)
     scale = np.where(seen, n, 1.0)
     r = (safe - n) / scale
@@ -161,13 +161,13 @@ def _main(n: FloatArray, nu: FloatArray) -> float:
 
 def _weights(n: FloatArray, nu: FloatArray) -> tuple[FloatArray, FloatArray]:
     """First and second derivative of :func:`_main` by each bin's expectation."""
-    floor = np.maximum(_FLOOR * n, 1e-300)
+    seen = n > 0.0
+    floor = np.where(seen, _FLOOR * n, 1.0)
     low = nu < floor
     safe = np.maximum(nu, floor)
     ratio = n / safe
     first, second = 2.0 * (1.0 - ratio), 2.0 * ratio / safe
     if low.any():
-        seen = n > 0.0
         t = np.where(low & seen, (nu - safe) / floor, 0.0)
         rising = np.where(nu > 0.0, 2.0, 0.0)
         first = np.where(low & seen, rising - 2.0 * ratio * (1.0 - t), first)
