@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -181,12 +182,28 @@ def _plot(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapp
     target = folder.path / "plots"
     for old in target.glob("*.*"):
         old.unlink()
-    drawings = (
-        analysis.figures(stored, fitted)
-        if analysis.figures
-        else _plain_figures(analysis, stored, _label(stored, folder.manifest()))
-    )
-    return [path for drawing in drawings for path in save(drawing, target)]
+    label = _label(stored, folder.manifest())
+    own = analysis.figures(stored, fitted) if analysis.figures else _plain_figures(analysis, stored, label)
+    paths, names = [], []
+    for drawing in itertools.chain(own, _fit_figures(fitted, label)):
+        names.append(drawing.name)
+        paths += save(drawing, target)
+    folder.note(figures=names)
+    return paths
+
+
+def _fit_figures(fitted: Mapping[str, Any], label: Any) -> Iterator[Any]:
+    """What every likelihood fit shows: pulls, ranking, scans."""
+    from femtobarn.plot import fits
+
+    if fitted.get("kind") != "histfactory" or fitted["mle"]["status"] == "failed":
+        return
+    yield fits.pulls(fitted["mle"], name="pulls", label=label)
+    if fitted.get("ranking"):
+        poi = str(fitted["workspace"]["poi"])
+        yield fits.ranking(fitted["ranking"], name="ranking", label=label, poi=poi)
+    for entry in fitted.get("scans", ()):
+        yield fits.scan(entry, name=f"scan_{entry['parameter']}", label=label)
 
 
 def _label(stored: Stored, manifest: Mapping[str, Any]) -> Any:
