@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from femtobarn import stats
+
+
+def test_every_public_name_is_there_and_nothing_else_is_shown():
+    assert dir(stats) == sorted(stats.__all__)
+    for name in stats.__all__:
+        assert getattr(stats, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'fitt'"):
+        _ = stats.fitt
+
+
+def test_functions_are_not_hidden_by_modules_of_their_name():
+    code = (
+        "import femtobarn.stats.run_fit, femtobarn.stats as s\n"
+        "names = 'fit profile ranking scan hypotest limit significance goodness_of_fit toys'.split()
+"
+        "assert all(callable(getattr(s, f)) for f in names)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_one_interval_does_not_load_the_engine():
+    code = "import sys, femtobarn.stats.intervals; assert 'femtobarn.stats.model' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
