@@ -120,6 +120,12 @@ def load_cabinetry(path: str | Path) -> CabinetryModel:
         for source in reading.files.values():
             source.close()
     _stop_if_wrong(reading)
+    for region, dropped in reading.varied.items():
+        events, key = max(dropped)
+        reading.notes.append(
+            f"{region}: events outside the binning were dropped from {len(dropped)} variations too "
+            f"(most, {events:.6g}, from {key})"
+        )
     built = build_workspace(spec)
     return CabinetryModel(
         built.workspace,

@@ -27,6 +27,7 @@ class Reading:
     problems: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    varied: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
     files: dict[str, Any] = field(default_factory=dict)
     histograms: dict[tuple[str, str], tuple[FloatArray, FloatArray, FloatArray]] = field(default_factory=dict)
 
@@ -63,7 +64,9 @@ def read_template(
     except ConfigError as error:
         reading.problems.append(f"Regions '{region['Name']}', {key}: {error.what}")
         return None
-    if lost != 0.0:
+    if lost != 0.0 and template:
+        reading.varied.setdefault(str(region["Name"]), []).append((abs(lost), key))
+    elif lost != 0.0:
         reading.notes.append(f"{key}: {lost:.6g} events outside {wanted[0]:g}-{wanted[-1]:g} were dropped")
     return values, variances
 
