@@ -310,3 +310,26 @@ def test_mass_scale_moves_the_peak(tmp_path: Path) -> None:
     assert means["m4l_scale_up"] / means["nominal"] == pytest.approx(1.01, abs=2e-3)
     assert means["m4l_scale_down"] / means["nominal"] == pytest.approx(0.99, abs=2e-3)
     assert not any(key[1] == "data" and key[2] != "nominal" for key in histogram.blocks)
+
+
+def test_factors_of_the_cross_section_come_from_one_source() -> None:
+    """A fileset's effective cross-section is not multiplied by efficiencies that the events state."""
+    from femtobarn.analysis import Stored, find_analysis
+    from femtobarn.catalog import RELEASES
+    from femtobarn.normalise import simulation_factors
+    from femtobarn.outcome import Outcome
+    from femtobarn.records import Dataset
+
+    parameters = find_analysis("h4l").parameters()
+    outcome = Outcome.empty("x")
+    for name, value in (("xsec", 4.0), ("kfactor", 1.5), ("filteff", 0.5), ("sumw", 1000.0)):
+        outcome.add_fact(name, np.array([value]))
+
+    def factor(**metadata: float) -> float:
+        dataset = Dataset("x", (), {"kind": "mc", **metadata})
+        stored = Stored("h4l", (dataset,), parameters, outcome, {"x": (10, 10)})
+        return simulation_factors(stored, release=RELEASES["atlas-2025"], lumi=1.0)["x"].factor
+
+    assert factor() == pytest.approx(1000 * 4.0 * 1.5 * 0.5 / 1000)
+    assert factor(xsec=2.0) == pytest.approx(1000 * 2.0 / 1000)
+    assert factor(xsec=2.0, kfactor=1.1, sumw=500.0) == pytest.approx(1000 * 2.0 * 1.1 / 500)

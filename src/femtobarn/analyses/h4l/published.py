@@ -69,6 +69,9 @@ def prepare(datasets: Iterable[Dataset]) -> tuple[tuple[Dataset, ...], Mapping[s
     unused: dict[str, str] = {}
     for dataset in datasets:
         rest = []
+        # Where the file came from (a generator, say) is still true of the dataset it becomes.
+        origin = {"origin": dataset.metadata["origin"]} if "origin" in dataset.metadata else {}
+        collisions = {"kind": "data", "process": "data", **origin}
         for ref in dataset.files:
             stem = Path(ref.url).stem
             published, listed = _PUBLISHED.match(stem), _TABLE.match(stem)
@@ -76,9 +79,9 @@ def prepare(datasets: Iterable[Dataset]) -> tuple[tuple[Dataset, ...], Mapping[s
                 unused[ref.url] = f"{published['stem']} is an alternative of a sample that is used"
             elif published:
                 name = published["stem"] + published["year"]
-                out.append(Dataset(name, (ref,), table.get(name, {"kind": "data", "process": "data"})))
+                out.append(Dataset(name, (ref,), {**table.get(name, collisions), **origin}))
             elif listed or ref.url.endswith(".csv"):
-                out.append(Dataset(stem, (ref,), {"kind": "data", "process": "data"}))
+                out.append(Dataset(stem, (ref,), collisions))
             else:
                 rest.append(ref)
         if rest:
