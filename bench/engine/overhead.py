@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ANALYSIS = '''
+ANALYSIS = """
 from femtobarn.analysis import Analysis
 from femtobarn.hists import HistSpec, regular
 
@@ -36,7 +36,7 @@ def process(events, ctx):
 
 analysis = Analysis(name="bench", process=process, columns=("x", "w", "event"),
                     histograms=(HistSpec("x", (regular(60, -3, 3, "x"),)),))
-'''
+"""
 
 
 def make(folder: Path, files: int) -> None:
@@ -89,7 +89,8 @@ def measure(folder: Path, parts: int, workers: int) -> dict[str, float]:
         worker.find_analysis = find
     request = api.Request(
         what=str(folder / "bench_analysis.py"), files=[f"data={folder}/*.root"], out=str(folder / "run"),
-        part_events=1, max_events=parts, executor="processes" if workers else "serial", workers=workers or None,
+        part_events=1, max_events=parts, workers=workers or None,
+        executor="processes" if workers else "serial",
         fresh=True,
     )  # fmt: skip
     execute = {"wall": 0.0, "cpu": 0.0}
