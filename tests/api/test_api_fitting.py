@@ -146,7 +146,7 @@ def test_nothing_to_fit_says_so(tmp_path: Path) -> None:
     with pytest.raises(FemtobarnError, match="no such file"):
         api.fit(tmp_path / "absent.json")
     workspace(tmp_path / "model.json")
-    with pytest.raises(FemtobarnError, match="no such file or directory .did you mean 'model.json'"):
+    with pytest.raises(FemtobarnError, match=r"no such file or directory .did you mean 'model.json'"):
         api.fit(tmp_path / "modell")
     (tmp_path / "x.root").touch()
     with pytest.raises(UsageError, match="neither a run directory nor a model"):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
     from femtobarn.api.demos import Demos, demo
+    from femtobarn.api.export_targets import target_names
+    from femtobarn.api.exporting import Exported, export
     from femtobarn.api.files import Probed, data_files, data_fileset, data_probe
     from femtobarn.api.fitting import fit, fit_directory
     from femtobarn.api.inputs import Request
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 _WHERE: Final = {
     "Checked": "checking",
     "Demos": "demos",
+    "Exported": "exporting",
     "Finished": "runs",
     "MadeSamples": "samples",
     "OpenRun": "results",
@@ -35,6 +38,7 @@ _WHERE: Final = {
     "data_make": "samples",
     "data_probe": "files",
     "demo": "demos",
+    "export": "exporting",
     "fit": "fitting",
     "fit_directory": "fitting",
     "merge": "runs",
@@ -47,11 +51,13 @@ _WHERE: Final = {
     "run": "runs",
     "run_schema": "checking",
     "status": "runs",
+    "target_names": "export_targets",
 }
 
 __all__ = [
     "Checked",
     "Demos",
+    "Exported",
     "Finished",
     "MadeSamples",
     "OpenRun",
@@ -65,6 +71,7 @@ __all__ = [
     "data_make",
     "data_probe",
     "demo",
+    "export",
     "fit",
     "fit_directory",
     "merge",
@@ -77,6 +84,7 @@ __all__ = [
     "run",
     "run_schema",
     "status",
+    "target_names",
 ]
 
 

@@ -24,7 +24,7 @@ from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json
 if TYPE_CHECKING:
     from femtobarn.stats.run_fit import FitOptions
 
-__all__ = ["OpenRun", "finish", "open_run", "plot", "refit", "report"]
+__all__ = ["OpenRun", "finish", "normalised", "open_run", "plot", "refit", "report"]
 
 #: The observable that yields.json counts, if the analysis does not say: its first histogram.
 _REGION_ALL: Final = "all"
@@ -97,6 +97,12 @@ def _load(path: Path) -> tuple[RunDirectory, Analysis, Stored]:
 
 def _factors(analysis: Analysis, stored: Stored) -> dict[str, Normalisation]:
     return normalisations(stored, analysis.normalise(stored) if analysis.normalise else None)
+
+
+def normalised(path: Path) -> tuple[Stored, dict[str, Normalisation]]:
+    """The raw results of a finished run, and the factor of each dataset."""
+    _, analysis, stored = _load(path)
+    return stored, _factors(analysis, stored)
 
 
 def finish(folder: RunDirectory, analysis: Analysis) -> str:

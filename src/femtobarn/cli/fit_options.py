@@ -11,7 +11,7 @@ from femtobarn.errors import UsageError, nearest
 if TYPE_CHECKING:
     from femtobarn.stats.run_fit import FitOptions
 
-__all__ = ["parse_options"]
+__all__ = ["model_options", "parse_options"]
 
 
 def parse_options(**flags: Any) -> FitOptions:
@@ -52,6 +52,21 @@ def parse_options(**flags: Any) -> FitOptions:
         postfit=flags["postfit"],
         engine=engine,
     )
+
+
+def model_options(
+    *, measurement: str | None, interp: str | None, channels: str | None, patch: str | None
+) -> Any:
+    """The flags that change a model and ask for nothing; None if none was given."""
+    from femtobarn.stats.run_fit import FitOptions
+
+    asked = FitOptions(
+        measurement=measurement,
+        interp=dict(_each("interp", _commas(interp), _word_pair)),
+        channels=tuple(_commas(channels)),
+        patch=patch,
+    )
+    return asked if asked != FitOptions() else None
 
 
 def _chosen(flag: str, value: str | None, known: Sequence[str]) -> Any:
