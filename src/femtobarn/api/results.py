@@ -107,7 +107,10 @@ def finish(folder: RunDirectory, analysis: Analysis) -> str:
 def _tables(folder: RunDirectory, analysis: Analysis, stored: Stored) -> None:
     """yields.json and the analysis' own tables, normalised."""
     factors = _factors(analysis, stored)
-    if stored.outcome.histograms:
+    if analysis.yields is not None:
+        content = dict(analysis.yields(stored))
+        write_json(folder.path / "yields.json", {"schema_version": SCHEMA_VERSION, **content})
+    elif stored.outcome.histograms:
         observable = next(iter(analysis.histograms_for(stored.parameters))).name
         regions = _regions(stored, observable)
         content = yields(stored, factors, observable, regions)

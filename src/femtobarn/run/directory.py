@@ -15,7 +15,7 @@ import numpy as np
 import femtobarn
 from femtobarn.analysis import Analysis, Stored
 from femtobarn.errors import StoreError, UsageError
-from femtobarn.hists import Compensated, read_hists, write_hists
+from femtobarn.hists import Compensated, Histogram, read_hists, write_hists
 from femtobarn.outcome import CutRow, Outcome, Shard
 from femtobarn.records import NOMINAL, Dataset
 from femtobarn.run.engine import RunResult, Summary
@@ -156,7 +156,9 @@ class RunDirectory:
             for e in result.failures
         ]
         datasets = list(manifest["datasets"])
-        categories = dict.fromkeys(outcome.histograms, ((), datasets, (NOMINAL.label,)))
+        categories = {
+            name: ((), _processes(item, datasets), (NOMINAL.label,)) for name, item in outcome.histograms.items()
+        }
         with replacing(self.path / "hists.zip") as scratch:
             write_hists(scratch, outcome.histograms.values(), categories)
         cutflow = {
@@ -214,6 +216,11 @@ class RunDirectory:
             origin=manifest["origin"],
             model=MappingProxyType(dict(manifest["config"].get("model") or {})),
         )
+
+
+def _processes(histogram: Histogram, datasets: Sequence[str]) -> Sequence[str]:
+    """Categories to list even if empty: the datasets, unless the analysis fills under names of its own."""
+    return datasets if {key[1] for key in histogram.blocks} <= set(datasets) else ()
 
 
 def _read_table(path: Path) -> dict[str, Any]:
