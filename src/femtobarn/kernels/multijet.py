@@ -11,11 +11,13 @@ from typing import Any, Final, NamedTuple
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from femtobarn.kernels.counter_random import event_key, normal
 
 __all__ = [
-    "CONTROL", "MAX_JETS", "NOMINAL", "SCALE", "SIGNAL", "SMEAR", "JetCuts", "Rows", "best_trijet", "select_jets",
+    "CONTROL", "MAX_JETS", "NOMINAL", "SCALE", "SIGNAL", "SMEAR", "JetCuts", "Rows", "best_trijet", "narrow",
+    "select_jets",
 ]  # fmt: skip
 
 #: Kinds of object variation: none, all jets times a number, jets smeared by a relative width.
@@ -86,6 +88,14 @@ class Rows(NamedTuple):
     njet: Any
     nbtag: Any
     pt: Any
+
+
+def narrow(values: NDArray[Any]) -> NDArray[Any]:
+    """The values as float32 if nothing is lost: kernels are compiled for what files store."""
+    if values.dtype != np.float64:
+        return values
+    small = values.astype(np.float32)
+    return small if np.array_equal(values, small, equal_nan=True) else values
 
 
 @numba.njit(cache=True)

@@ -27,6 +27,7 @@ from femtobarn.run.files import (
     strict,
     write_csv,
     write_json,
+    write_parquet,
     write_text,
 )
 from femtobarn.run.fingerprint import source_fingerprint, versions
@@ -169,9 +170,13 @@ class RunDirectory:
             for name in datasets
         }
         write_json(self.path / "cutflow.json", {"schema_version": SCHEMA_VERSION, **cutflow})
-        manifest["tables"] = sorted(outcome.tables)
+        # Tables named *.parquet are ntuples: for the user's own use, not read again by later steps.
+        manifest["tables"] = sorted(name for name in outcome.tables if not name.endswith(".parquet"))
         for name in outcome.tables:
-            write_csv(self.path / "tables" / f"{name}.csv", outcome.table(name))
+            if name.endswith(".parquet"):
+                write_parquet(self.path / "tables" / name, outcome.table(name))
+            else:
+                write_csv(self.path / "tables" / f"{name}.csv", outcome.table(name))
         manifest["finished"] = _now()
         write_json(self.manifest_path, manifest)
 

@@ -14,7 +14,7 @@ from femtobarn.analysis import Context
 from femtobarn.errors import DataError
 from femtobarn.hists import HistSpec, Key, regular
 from femtobarn.kernels.leptons import count_above, count_electrons, count_muons, single_lepton
-from femtobarn.kernels.multijet import CONTROL, SIGNAL, Rows, select_jets
+from femtobarn.kernels.multijet import CONTROL, SIGNAL, Rows, narrow, select_jets
 from femtobarn.outcome import Outcome
 from femtobarn.physics.weights import weigh
 from femtobarn.read.columns import Events
@@ -67,22 +67,22 @@ def one_lepton(events: Events, task: Task) -> NDArray[np.bool_]:
     """(n,) whether exactly one electron or muon passes."""
 
     def column(name: str) -> NDArray[Any]:
-        return events.jagged(name).values
+        return narrow(events.jagged(name).values)
 
     electron, muon = events.jagged("electron.pt"), events.jagged("muon.pt")
     if not task.tight:
         return np.asarray(
             single_lepton(
-                count_above(electron.offsets, electron.values, task.lepton_pt),
-                count_above(muon.offsets, muon.values, task.lepton_pt),
+                count_above(electron.offsets, column("electron.pt"), task.lepton_pt),
+                count_above(muon.offsets, column("muon.pt"), task.lepton_pt),
             )
         )
     electrons = count_electrons(
-        electron.offsets, electron.values, column("electron.eta"), column("electron.cutBased"),
+        electron.offsets, column("electron.pt"), column("electron.eta"), column("electron.cutBased"),
         column("electron.sip3d"), task.lepton_pt, task.lepton_eta, SIP3D_MAX,
     )  # fmt: skip
     muons = count_muons(
-        muon.offsets, muon.values, column("muon.eta"), column("muon.tightId"), column("muon.sip3d"),
+        muon.offsets, column("muon.pt"), column("muon.eta"), column("muon.tightId"), column("muon.sip3d"),
         column("muon.pfRelIso04_all"), task.lepton_pt, task.lepton_eta, SIP3D_MAX, ISOLATION_MAX,
     )  # fmt: skip
     return np.asarray(single_lepton(electrons, muons))
@@ -120,7 +120,7 @@ def _numbers(events: Events, ctx: Context) -> tuple[NDArray[Any], NDArray[Any], 
 def _select(events: Events, ctx: Context, chosen: NDArray[np.bool_]) -> tuple[Rows, NDArray[np.bool_]]:
     cuts = jet_cuts(ctx.parameters)
     jets = {
-        name: events.jagged(f"jet.{name}").values
+        name: narrow(events.jagged(f"jet.{name}").values)
         for name in ("pt", "eta", "phi", "energy" if cuts.energy_given else "mass", ctx.parameters.btag)
     }
     identification = events.jagged("jet.jetId").values.astype(np.int32, copy=False) if cuts.id_bits else _NO_ID
@@ -183,7 +183,7 @@ def _save(out: Outcome, rows: Rows, weight: Array, events: Events, ctx: Context)
     names = np.array(["", *REGIONS])
     codes = np.array([0, *REGIONS.values()])
     out.add_table(
-        "events",
+        "events.parquet",
         {
             "dataset": np.full(len(at), ctx.dataset.name),
             "run": run[index].astype(np.int64),
