@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
     from femtobarn.api.demos import Demos, demo
     from femtobarn.api.files import Probed, data_files, data_fileset, data_probe
+    from femtobarn.api.fitting import fit, fit_directory
     from femtobarn.api.inputs import Request
-    from femtobarn.api.results import OpenRun, fit, open_run, plot, report
+    from femtobarn.api.results import OpenRun, open_run, plot, report
     from femtobarn.api.runs import Finished, merge, plan, resume, run, status
     from femtobarn.api.samples import MadeSamples, data_list, data_make
     from femtobarn.api.starter import new
@@ -34,7 +35,8 @@ _WHERE: Final = {
     "data_make": "samples",
     "data_probe": "files",
     "demo": "demos",
-    "fit": "results",
+    "fit": "fitting",
+    "fit_directory": "fitting",
     "merge": "runs",
     "new": "starter",
     "open_run": "results",
@@ -64,6 +66,7 @@ __all__ = [
     "data_probe",
     "demo",
     "fit",
+    "fit_directory",
     "merge",
     "new",
     "open_run",
