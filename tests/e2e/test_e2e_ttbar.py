@@ -15,9 +15,12 @@ import uproot
 
 from femtobarn import api
 from femtobarn.analyses.ttbar import analysis as ttbar
-from femtobarn.errors import LossError
+from femtobarn.analyses.ttbar import model
+from femtobarn.errors import ConfigError, LossError
+from femtobarn.export.root import read_root
 from femtobarn.hists import read_hists
 from femtobarn.run.directory import RunDirectory
+from femtobarn.stats.build import build_workspace
 
 Shared = Callable[[str], Path]
 NANO = "NanoAODv5_sample.root"
@@ -149,3 +152,59 @@ def close(got: dict[Any, Any], want: dict[Any, Any]) -> None:
     assert got.keys() == want.keys()
     for key, values in want.items():
         np.testing.assert_allclose(got[key], values, rtol=1e-12, atol=0)
+
+
+def test_model_is_the_published_one(shared: Shared) -> None:
+    """From the Grand Challenge's own histograms (five files a sample) comes its own workspace."""
+    built = build_workspace(model.build(read_root(shared("data/C/AGC_histograms.root")))).workspace.to_json()
+    want = json.loads(shared("oracles/stats/workspace_agcroot5.json").read_text())
+    assert [o["name"] for o in built["observations"]] == [o["name"] for o in want["observations"]]
+    for got, expected in zip(built["observations"], want["observations"], strict=True):
+        assert got["data"] == pytest.approx(expected["data"], rel=1e-9)
+    for got, expected in zip(built["channels"], want["channels"], strict=True):
+        assert [s["name"] for s in got["samples"]] == [s["name"] for s in expected["samples"]]
+        for mine, theirs in zip(got["samples"], expected["samples"], strict=True):
+            assert mine["data"] == pytest.approx(theirs["data"], rel=1e-9)
+            left = {(m["type"], m["name"]): m["data"] for m in mine["modifiers"] if m["type"] != "staterror"}
+            right = {(m["type"], m["name"]): m["data"] for m in theirs["modifiers"] if m["type"] != "staterror"}
+            assert left.keys() == right.keys()
+            for key, data in right.items():
+                if data is None:
+                    assert left[key] is None
+                else:
+                    for side in data:
+                        assert left[key][side] == pytest.approx(data[side], rel=1e-9), key
+
+
+def test_validate_real_histograms(tmp_path: Path, shared: Shared) -> None:
+    real = shared("data/C/AGC_histograms.root")
+    found = api.ttbar_validate(real, shared("oracles/ttbar/reference_1.json"), dump_to=tmp_path / "own.json")
+    assert not found.passed
+    for mode in ("rule", "strict"):
+        again = api.ttbar_validate(real, tmp_path / "own.json", mode=mode)
+        assert again.passed
+        assert again.compared == 124
+
+
+def test_fileset_table(shared: Shared) -> None:
+    for row in json.loads(shared("oracles/ttbar/fileset.json").read_text())["table"]:
+        made = api.ttbar_fileset(row["n_files_max_per_sample"])
+        assert (made.files, made.events) == (row["files"], row["events"])
+        assert {d.name: d.metadata["nevts"] for d in made.datasets} == row["nevts"]
+
+
+def test_every_address(shared: Shared) -> None:
+    content = json.loads(shared("oracles/ttbar/fileset.json").read_text())
+    for dataset in api.ttbar_fileset().datasets:
+        want = content["datasets"][dataset.name]
+        assert dataset.metadata["xsec"] == pytest.approx(want["xsec_pb"])
+        urls = [f"{content['base']}{want['folders'][f]}/{name}" for f, name, _ in want["files"]]
+        assert [ref.url for ref in dataset.files] == urls
+        assert [ref.entries for ref in dataset.files] == [events for _, _, events in want["files"]]
+
+
+def test_sources_contradict() -> None:
+    with pytest.raises(ConfigError, match="contradict"):
+        api.ttbar_fileset(1, source="ssl-dev", settings=["xcache_prefix=root://cache//"])
+    (first, *_) = api.ttbar_fileset(1, source="xcache", settings=["xcache_prefix=root://cache//"]).datasets
+    assert first.files[0].url.startswith("root://cache//root://red-xcache1.unl.edu//store/user/AGC/nanoAOD/TT_")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
     from femtobarn.api.demos import Demos, demo
+    from femtobarn.api.exporting import EXPORTS, Exported, export
     from femtobarn.api.files import Probed, data_files, data_fileset, data_probe
     from femtobarn.api.fitting import fit, fit_directory
     from femtobarn.api.inputs import Request
@@ -18,15 +19,20 @@ if TYPE_CHECKING:
     from femtobarn.api.runs import Finished, merge, plan, resume, run, status
     from femtobarn.api.samples import MadeSamples, data_list, data_make
     from femtobarn.api.starter import new
+    from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
 
 _WHERE: Final = {
     "Checked": "checking",
     "Demos": "demos",
+    "EXPORTS": "exporting",
+    "Exported": "exporting",
     "Finished": "runs",
     "MadeSamples": "samples",
     "OpenRun": "results",
     "Probed": "files",
     "Request": "inputs",
+    "TtbarFileset": "ttbar",
+    "Validated": "ttbar",
     "analysis_of": "checking",
     "check": "checking",
     "data_files": "files",
@@ -35,6 +41,7 @@ _WHERE: Final = {
     "data_make": "samples",
     "data_probe": "files",
     "demo": "demos",
+    "export": "exporting",
     "fit": "fitting",
     "fit_directory": "fitting",
     "merge": "runs",
@@ -47,16 +54,22 @@ _WHERE: Final = {
     "run": "runs",
     "run_schema": "checking",
     "status": "runs",
+    "ttbar_fileset": "ttbar",
+    "ttbar_validate": "ttbar",
 }
 
 __all__ = [
     "Checked",
     "Demos",
+    "EXPORTS",
+    "Exported",
     "Finished",
     "MadeSamples",
     "OpenRun",
     "Probed",
     "Request",
+    "TtbarFileset",
+    "Validated",
     "analysis_of",
     "check",
     "data_files",
@@ -65,6 +78,7 @@ __all__ = [
     "data_make",
     "data_probe",
     "demo",
+    "export",
     "fit",
     "fit_directory",
     "merge",
@@ -77,6 +91,8 @@ __all__ = [
     "run",
     "run_schema",
     "status",
+    "ttbar_fileset",
+    "ttbar_validate",
 ]
 
 

@@ -88,7 +88,8 @@ def open_run(path: str | Path) -> OpenRun:
     return run
 
 
-def _load(path: Path) -> tuple[RunDirectory, Analysis, Stored]:
+def load_run(path: Path) -> tuple[RunDirectory, Analysis, Stored]:
+    """A finished run's directory, its analysis, and what later steps are handed."""
     folder = RunDirectory(path)
     analysis = find_analysis(folder.manifest()["config"]["analysis"])
     return folder, analysis, folder.stored(analysis)
@@ -270,7 +271,7 @@ def _report(folder: RunDirectory) -> Path:
 
 def refit(path: Path, options: FitOptions | None = None) -> Mapping[str, Any]:
     """Repeat the inference of a run with its figures and report; rewrites fit.json."""
-    folder, analysis, stored = _load(path)
+    folder, analysis, stored = load_run(path)
     if analysis.infer is None and analysis.model is None:
         raise UsageError(f"{analysis.name} has no inference step", where=str(path))
     fitted = _fit(folder, analysis, stored, options)
@@ -282,12 +283,12 @@ def refit(path: Path, options: FitOptions | None = None) -> Mapping[str, Any]:
 
 def plot(path: str | Path) -> list[Path]:
     """Draw a run's figures again."""
-    folder, analysis, stored = _load(Path(path))
+    folder, analysis, stored = load_run(Path(path))
     file = folder.path / "fit.json"
     return _plot(folder, analysis, stored, json.loads(file.read_text()) if file.exists() else {})
 
 
 def report(path: str | Path) -> Path:
     """Write a run's report again."""
-    folder, _, _ = _load(Path(path))
+    folder, _, _ = load_run(Path(path))
     return _report(folder)

@@ -6,7 +6,7 @@ best three jets where two are; thirteen variations in one pass; a fit of the top
 
 from __future__ import annotations
 
-from femtobarn.analyses.ttbar import inputs, normalised, sanity
+from femtobarn.analyses.ttbar import figures, inputs, model, normalised, sanity
 from femtobarn.analyses.ttbar.parameters import TtbarParameters
 from femtobarn.analyses.ttbar.selection import histograms, process
 from femtobarn.analyses.ttbar.tasks import columns, schemas
@@ -46,4 +46,8 @@ analysis = Analysis(
     yields=normalised.yields,
     templates=normalised.templates,
     tables=normalised.tables,
+    model=model.model,
+    infer=model.infer,
+    figures=figures.figures,
+    headline=figures.headline,
 )
