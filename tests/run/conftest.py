@@ -35,7 +35,7 @@ class Toy(Parameters):
     cut: float = Field(0.0, description="x above")
     delay: float = Field(0.0, description="seconds a part takes")
     deadly: int = Field(-1, description="event that kills the worker")
-    mercy: str = Field("", description="file that appears before the worker is killed, so that it is killed once")
+    mercy: str = Field("", description="file that appears before the kill, so that there is one")
 
 
 def process(events, ctx):
@@ -102,7 +102,17 @@ class Toy:
 
     def command(self, out: Path, *more: str) -> list[str]:
         files = [item for option in self.files for item in ("--files", option)]
-        return ["run", str(self.analysis), *files, "--out", str(out), "--process-only", "--part-events", "50", *more]
+        return [
+            "run",
+            str(self.analysis),
+            *files,
+            "--out",
+            str(out),
+            "--process-only",
+            "--part-events",
+            "50",
+            *more,
+        ]
 
 
 @pytest.fixture(scope="session")
