@@ -22,7 +22,16 @@ from femtobarn.hists import Axis
 from femtobarn.records import NOMINAL, Dataset
 from femtobarn.units import PB_PER_FB
 
-__all__ = ["DATA", "Spectrum", "named_templates", "normalisations", "sample_rows", "simulation_factors", "spectrum", "yields"]
+__all__ = [
+    "DATA",
+    "Spectrum",
+    "named_templates",
+    "normalisations",
+    "sample_rows",
+    "simulation_factors",
+    "spectrum",
+    "yields",
+]
 
 Array = NDArray[np.float64]
 

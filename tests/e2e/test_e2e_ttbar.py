@@ -48,7 +48,9 @@ def oracle(shared: Shared, process: str, name: str, task: str) -> dict[str, Any]
 
 @pytest.mark.parametrize(("process", "name"), [("ttbar", NANO), ("wjets", WJETS)])
 @pytest.mark.parametrize("task", ["v2/compat", "v2/corrected", "v1.4/compat", "v1.4/corrected"])
-def test_every_bin_of_every_variation(tmp_path: Path, shared: Shared, process: str, name: str, task: str) -> None:
+def test_every_bin_of_every_variation(
+    tmp_path: Path, shared: Shared, process: str, name: str, task: str
+) -> None:
     expected = oracle(shared, process, name, task)
     version, mode = task.split("/")
     finished = run(
@@ -61,15 +63,21 @@ def test_every_bin_of_every_variation(tmp_path: Path, shared: Shared, process: s
         assert (got["cut"], got["events"]) == (want["cut"], want["events"])
         assert got["sumw"] == pytest.approx(want["sumw"], rel=rtol, abs=1e-9)
     histograms = read_hists(finished.path / "hists.zip")
-    kept = {f"{key[0]}_{key[2]}": (histograms[key[0]], key) for item in histograms.values() for key in item.blocks}
+    kept = {
+        f"{key[0]}_{key[2]}": (histograms[key[0]], key) for item in histograms.values() for key in item.blocks
+    }
     assert len(kept) == 2 * (13 if process == "wjets" else 11)
     empty = {"contents": np.zeros(27), "sumw2": np.zeros(27)}
     # The reference leaves empty histograms out; here they are zeros.
     assert set(expected["histograms_raw"]) <= set(kept)
-    for name, (histogram, key) in kept.items():
-        content = expected["histograms_raw"].get(name, empty)
-        np.testing.assert_allclose(histogram.values(key, flow=True), content["contents"], rtol=rtol, atol=1e-12)
-        np.testing.assert_allclose(histogram.variances(key, flow=True), content["sumw2"], rtol=rtol, atol=1e-12)
+    for label, (histogram, key) in kept.items():
+        content = expected["histograms_raw"].get(label, empty)
+        np.testing.assert_allclose(
+            histogram.values(key, flow=True), content["contents"], rtol=rtol, atol=1e-12
+        )
+        np.testing.assert_allclose(
+            histogram.variances(key, flow=True), content["sumw2"], rtol=rtol, atol=1e-12
+        )
     yields = ttbar.yields(RunDirectory(finished.path).stored(ttbar))
     for region, variations in expected["yields"].items():
         row = yields[region][process]
@@ -97,7 +105,9 @@ def test_published_numbers(tmp_path: Path, shared: Shared) -> None:
 
 def test_mislabelled_sample(tmp_path: Path, shared: Shared) -> None:
     option = f"ttbar__nominal={shared(f'data/C/{WJETS}')}"
-    with pytest.raises(LossError, match=r"mislabelled.*0/200 events with a top quark, 198/200 with a W: looks like wjets"):
+    with pytest.raises(
+        LossError, match=r"mislabelled.*0/200 events with a top quark, 198/200 with a W: looks like wjets"
+    ):
         run(tmp_path / "error", option)
     run(tmp_path / "warn", option, settings=("sanity=warn",))
     manifest = json.loads((tmp_path / "warn" / "manifest.json").read_text())
@@ -142,7 +152,10 @@ def test_same_answer_on_any_road(tmp_path: Path, shared: Shared) -> None:
     assert contents(run(tmp_path / "parquet", f"ttbar={parquet}")) == everything
     by100 = contents(run(tmp_path / "by100", f"ttbar={parquet}", part_events=100))
     close(by100, everything)
-    assert contents(run(tmp_path / "two", f"ttbar={parquet}", part_events=100, executor="processes", workers=2)) == by100
+    assert (
+        contents(run(tmp_path / "two", f"ttbar={parquet}", part_events=100, executor="processes", workers=2))
+        == by100
+    )
     some = contents(run(tmp_path / "some", f"ttbar={parquet}", max_events=350))
     close(contents(run(tmp_path / "by7", f"ttbar={parquet}", part_events=7, max_events=350)), some)
 
@@ -166,7 +179,9 @@ def test_model_is_the_published_one(shared: Shared) -> None:
         for mine, theirs in zip(got["samples"], expected["samples"], strict=True):
             assert mine["data"] == pytest.approx(theirs["data"], rel=1e-9)
             left = {(m["type"], m["name"]): m["data"] for m in mine["modifiers"] if m["type"] != "staterror"}
-            right = {(m["type"], m["name"]): m["data"] for m in theirs["modifiers"] if m["type"] != "staterror"}
+            right = {
+                (m["type"], m["name"]): m["data"] for m in theirs["modifiers"] if m["type"] != "staterror"
+            }
             assert left.keys() == right.keys()
             for key, data in right.items():
                 if data is None:
@@ -207,4 +222,6 @@ def test_sources_contradict() -> None:
     with pytest.raises(ConfigError, match="contradict"):
         api.ttbar_fileset(1, source="ssl-dev", settings=["xcache_prefix=root://cache//"])
     (first, *_) = api.ttbar_fileset(1, source="xcache", settings=["xcache_prefix=root://cache//"]).datasets
-    assert first.files[0].url.startswith("root://cache//root://red-xcache1.unl.edu//store/user/AGC/nanoAOD/TT_")
+    assert first.files[0].url.startswith(
+        "root://cache//root://red-xcache1.unl.edu//store/user/AGC/nanoAOD/TT_"
+    )

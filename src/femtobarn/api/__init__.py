@@ -59,9 +59,9 @@ _WHERE: Final = {
 }
 
 __all__ = [
+    "EXPORTS",
     "Checked",
     "Demos",
-    "EXPORTS",
     "Exported",
     "Finished",
     "MadeSamples",

@@ -72,7 +72,8 @@ def export(source: str | Path, *, to: str, out: str | Path, skip_empty: bool = F
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     if to == "json":
         histograms = {
-            name: {"edges": t.axis.edges, "contents": t.values, "variances": t.variances} for name, t in kept.items()
+            name: {"edges": t.axis.edges, "contents": t.values, "variances": t.variances}
+            for name, t in kept.items()
         }
         write_json(Path(out), {"schema_version": SCHEMA_VERSION, "histograms": histograms})
     else:
@@ -119,7 +120,7 @@ def _export_model(source: Path, to: str, out: Path) -> Exported:
     path = source / "workspace.json" if source.is_dir() else source
     if not path.is_file():
         raise UsageError("has no likelihood to export (no workspace.json)", where=str(source),
-                         action="its analysis has no statistical model, or the inputs allowed none: see fit.json")  # fmt: skip
+                         action="the analysis has no model, or its inputs allowed none: see fit.json"
     model = load_model(path).model
     if to == "pyhf":
         from femtobarn.export.pyhf import export_pyhf

@@ -37,7 +37,11 @@ class TtbarFileset:
 
 
 def ttbar_fileset(
-    n_files: int = -1, *, source: str = "upstream", settings: Sequence[str] = (), out: str | Path | None = None
+    n_files: int = -1,
+    *,
+    source: str = "upstream",
+    settings: Sequence[str] = (),
+    out: str | Path | None = None,
 ) -> TtbarFileset:
     """The input files of the Analysis Grand Challenge.
 
@@ -82,9 +86,14 @@ class Validated:
     def to_json(self) -> dict[str, Any]:
         """As a JSON value."""
         return {
-            "schema_version": SCHEMA_VERSION, "source": self.source, "reference": self.reference, "mode": self.mode,
-            "compared": self.compared, "passed": self.passed, "rows": [asdict(one) for one in self.differences],
-        }  # fmt: skip
+            "schema_version": SCHEMA_VERSION,
+            "source": self.source,
+            "reference": self.reference,
+            "mode": self.mode,
+            "compared": self.compared,
+            "passed": self.passed,
+            "rows": [asdict(one) for one in self.differences],
+        }
 
 
 def ttbar_validate(
@@ -117,7 +126,9 @@ def ttbar_validate(
         write_json(Path(dump_to), dump(named))
     if reference is None:
         if dump_to is None:
-            raise UsageError("nothing to compare with", action="name a --reference REF.json, or --dump-json FILE")
+            raise UsageError(
+                "nothing to compare with", action="name a --reference REF.json, or --dump-json FILE"
+            )
         return Validated(str(source), "", mode, len(named))
     if mode not in ("rule", "strict"):
         raise UsageError(f"there is no mode {mode!r}", action="use rule or strict")

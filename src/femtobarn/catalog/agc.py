@@ -1,4 +1,4 @@
-"""The input files of the Analysis Grand Challenge: CMS 2015 simulation as NanoAOD, 787 files, and its mirrors.
+"""The input files of the Analysis Grand Challenge: 787 of CMS 2015 simulation as NanoAOD, and mirrors.
 
 Cross-sections in pb at 13 TeV as the Grand Challenge uses them: all ttbar decays 396.87 + 332.97
 (CERN Open Data records 19980, 19981); single top s-channel 2.0268 + 1.2676; t-channel 36.993 + 22.175
@@ -73,14 +73,22 @@ def fileset(n_files: int = -1) -> tuple[Dataset, ...]:
         ``n_files`` is neither positive nor -1.
     """
     if n_files == 0 or n_files < -1:
-        raise UsageError(f"{n_files} files of each dataset cannot be taken", action="use a number from 1, or -1 for all")
+        raise UsageError(
+            f"{n_files} files of each dataset cannot be taken", action="use a number from 1, or -1 for all"
+        )
     out = []
     for process, variations in PROCESSES.items():
         for variation, xsec in variations.items():
             name = f"{process}__{variation}"
             files = _files()[name] if n_files < 0 else _files()[name][:n_files]
             nevts = sum(ref.entries or 0 for ref in files)
-            metadata = {"process": process, "variation": variation, "xsec": xsec, "nevts": nevts, "kind": "mc"}
+            metadata = {
+                "process": process,
+                "variation": variation,
+                "xsec": xsec,
+                "nevts": nevts,
+                "kind": "mc",
+            }
             out.append(Dataset(name, files, metadata))
     return tuple(out)
 
@@ -95,7 +103,11 @@ def check_source(source: str, xcache_prefix: str | None, cache_dir: str | None) 
     """
     others = [
         name
-        for name, given in (("source=xcache", source == "xcache"), ("xcache_prefix", xcache_prefix), ("cache_dir", cache_dir))
+        for name, given in (
+            ("source=xcache", source == "xcache"),
+            ("xcache_prefix", xcache_prefix),
+            ("cache_dir", cache_dir),
+        )
         if given
     ]
     if source in ("ssl-dev", "eos") and others:

@@ -15,8 +15,12 @@ app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": 
 @app.command(epilog="Example: femtobarn export RUN --to root --out histograms.root")
 def export(
     source: Annotated[str, typer.Argument(metavar="RUN|WORKSPACE.json", help="what to export")],
-    to: Annotated[str, typer.Option(help="root, json, csv (histograms of a run); pyhf, datacard, hepdata (likelihood)")],
-    out: Annotated[str, typer.Option(metavar="PATH", help="file to write; a directory for datacard, hepdata")],
+    to: Annotated[
+        str, typer.Option(help="root, json, csv (histograms of a run); pyhf, datacard, hepdata (likelihood)")
+    ],
+    out: Annotated[
+        str, typer.Option(metavar="PATH", help="file to write; a directory for datacard, hepdata")
+    ],
     skip_empty: Annotated[
         bool, typer.Option("--skip-empty", help="leave out histograms without any content")
     ] = False,

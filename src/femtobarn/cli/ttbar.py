@@ -14,16 +14,22 @@ app = typer.Typer(rich_markup_mode=None, context_settings=_HELP, no_args_is_help
                   help="Tools of the top-pair job.")  # fmt: skip
 
 
-@app.command("fileset", context_settings=_HELP, epilog="Example: femtobarn ttbar fileset --n-files 1 --json F.json")
+@app.command(
+    "fileset", context_settings=_HELP, epilog="Example: femtobarn ttbar fileset --n-files 1 --json F.json"
+)
 def fileset(
-    n_files: Annotated[int, typer.Option("--n-files", help="first N files of every dataset; -1 for all")] = -1,
+    n_files: Annotated[
+        int, typer.Option("--n-files", help="first N files of every dataset; -1 for all")
+    ] = -1,
     source: Annotated[
         Literal["upstream", "xcache", "eos", "ssl-dev"], typer.Option(help="where the files are read from")
     ] = "upstream",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="xcache_prefix, xsec.PROCESS")
     ] = None,
-    json: Annotated[str | None, typer.Option(metavar="FILE", help="write a fileset for run --fileset")] = None,
+    json: Annotated[
+        str | None, typer.Option(metavar="FILE", help="write a fileset for run --fileset")
+    ] = None,
 ) -> None:
     """List the input files of the Analysis Grand Challenge."""
     from femtobarn import api
@@ -40,7 +46,9 @@ def fileset(
 
 
 @app.command(
-    "validate", context_settings=_HELP, epilog="Example: femtobarn ttbar validate RUN --reference reference_1.json"
+    "validate",
+    context_settings=_HELP,
+    epilog="Example: femtobarn ttbar validate RUN --reference reference_1.json",
 )
 def validate(
     source: Annotated[str, typer.Argument(metavar="RUN|F.root", help="histograms to compare")],
@@ -63,12 +71,25 @@ def validate(
         return
     if result.differences:
         rows = [
-            [d.name, "-" if d.bin is None else d.bin, *("-" if v is None else f"{v:.9g}" for v in (d.got, d.want)),
-             d.verdict, "accepted" if d.accepted else "FAILED"]
+            [
+                d.name,
+                _cell(d.bin),
+                _cell(d.got),
+                _cell(d.want),
+                d.verdict,
+                "accepted" if d.accepted else "FAILED",
+            ]
             for d in result.differences
-        ]  # fmt: skip
+        ]
         show_table(("name", "bin", "got", "want", "finding", "verdict"), rows)
     failed = len({d.name for d in result.differences if not d.accepted})
-    answer(f"{result.compared} histograms compared ({mode}): " + ("all agree" if result.passed else f"{failed} differ"))
+    answer(
+        f"{result.compared} histograms compared ({mode}): "
+        + ("all agree" if result.passed else f"{failed} differ")
+    )
     if not result.passed:
         raise typer.Exit(1)
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.9g}"

@@ -31,7 +31,9 @@ def to_th1(template: Template) -> Any:
     return out
 
 
-def export_root(named: Mapping[str, Template], path: str | Path, *, skip_empty: bool = False) -> tuple[str, ...]:
+def export_root(
+    named: Mapping[str, Template], path: str | Path, *, skip_empty: bool = False
+) -> tuple[str, ...]:
     """Write all histograms; returns the names written, in file order.
 
     Parameters

@@ -58,9 +58,7 @@ def event_key(seed: Any, run: Any, lumi: Any, event: Any) -> Any:
 
 
 @numba.njit(cache=True)
-def normals(
-    seed: int, run: Any, lumi: Any, event: Any, offsets: Any, purpose: int
-) -> NDArray[np.float64]:
+def normals(seed: int, run: Any, lumi: Any, event: Any, offsets: Any, purpose: int) -> NDArray[np.float64]:
     """One standard normal number for every object of every event.
 
     Parameters

@@ -181,7 +181,9 @@ def eligible_jets(
 
 
 @numba.njit(cache=True)
-def _jet_vector(j: int, pt: Any, eta: Any, phi: Any, mass: Any, energy_given: bool, out: Any, row: int) -> None:  # noqa: FBT001
+def _jet_vector(
+    j: int, pt: Any, eta: Any, phi: Any, mass: Any, energy_given: Any, out: Any, row: int
+) -> None:
     p, h, a, m = np.float64(pt[j]), np.float64(eta[j]), np.float64(phi[j]), np.float64(mass[j])
     out[row, 0] = p * np.cos(a)
     out[row, 1] = p * np.sin(a)

@@ -71,8 +71,16 @@ def variations(
         main.set_ylabel(events_label(axis))
         label.draw(main)
     numbers = {
-        "edges": edges, "nominal": nominal, "variances": variances, "varied": dict(varied), "label": label.text,
+        "edges": edges,
+        "nominal": nominal,
+        "variances": variances,
+        "varied": dict(varied),
+        "label": label.text,
         "observable": axis.name,
-    }  # fmt: skip
-    shifts = [f"{text} {values.sum() / nominal.sum() - 1:+.1%}" for text, values in varied.items() if nominal.sum() > 0]
+    }
+    shifts = [
+        f"{text} {values.sum() / nominal.sum() - 1:+.1%}"
+        for text, values in varied.items()
+        if nominal.sum() > 0
+    ]
     return Drawing(name, fig, numbers, title or f"Variations of {quantity(axis)}", "; ".join(shifts) + ".")

@@ -152,7 +152,8 @@ def _choose(ref: FileRef, names: Sequence[str], candidates: Sequence[Schema]) ->
     for schema in candidates or tables:
         # A tree's schema fits a table only by marks of its own: one without any would fit everything.
         if schema.matches(names) and (
-            schema.format == "csv" or (schema.format == "tree" and (schema.requires or _speaks(schema, names)))
+            schema.format == "csv"
+            or (schema.format == "tree" and (schema.requires or _speaks(schema, names)))
         ):
             return schema
     if not candidates:

@@ -158,7 +158,8 @@ class RunDirectory:
         ]
         datasets = list(manifest["datasets"])
         categories = {
-            name: ((), _processes(item, datasets), (NOMINAL.label,)) for name, item in outcome.histograms.items()
+            name: ((), _processes(item, datasets), (NOMINAL.label,))
+            for name, item in outcome.histograms.items()
         }
         with replacing(self.path / "hists.zip") as scratch:
             write_hists(scratch, outcome.histograms.values(), categories)

@@ -31,7 +31,7 @@ _OVERLAYS: Final = {
 }
 
 
-def figures(stored: Stored, fit: Mapping[str, Any]) -> Iterable[Any]:  # noqa: ARG001 - part of the protocol
+def figures(stored: Stored, fit: Mapping[str, Any]) -> Iterable[Any]:
     """Stacks of both regions with data or pseudo-data; b-tag and jet variations of ttbar."""
     from femtobarn.plot import Label, ProcessStyle, stack
     from femtobarn.plot.variations import variations
@@ -50,7 +50,11 @@ def figures(stored: Stored, fit: Mapping[str, Any]) -> Iterable[Any]:  # noqa: A
         process = "ttbar" if "ttbar" in shown.processes else next(iter(shown.processes))
         nominal = named[f"{region}_{process}"]
         for name, wanted in _OVERLAYS.items():
-            varied = {v: _inside(named[f"{region}_{process}_{v}"]) for v in wanted if f"{region}_{process}_{v}" in named}
+            varied = {
+                v: _inside(named[f"{region}_{process}_{v}"])
+                for v in wanted
+                if f"{region}_{process}_{v}" in named
+            }
             if varied:
                 yield variations(
                     nominal.axis, _inside(nominal), nominal.variances[1:-1], varied, name=f"{region}_{name}",
@@ -88,7 +92,7 @@ def headline(stored: Stored, fit: Mapping[str, Any]) -> str:
     if found is not None and found.get("hesse") is not None:
         pseudo = "" if any(d.kind == "data" for d in stored.datasets) else " to pseudo-data"
         return f"{POI} = {found['value']:.3f} ± {found['hesse']:.3f} in a fit{pseudo} of both regions."
-    counts = {region: 0 for region in REGIONS}
+    counts = dict.fromkeys(REGIONS, 0)
     for dataset in stored.datasets:
         for row in stored.outcome.cutflow(dataset.name):
             if row.cut in counts:

@@ -30,7 +30,9 @@ def prepare(
     for given in datasets:
         dataset = _named(given, parameters)
         if dataset.name in done:
-            raise ConfigError(f"dataset {dataset.name!r} is given twice", action="give all its files one name")
+            raise ConfigError(
+                f"dataset {dataset.name!r} is given twice", action="give all its files one name"
+            )
         variation = dataset.metadata["variation"]
         if variation != NOMINAL.label and variation not in chosen:
             unused[dataset.name] = f"systematics={parameters.systematics} does not ask for it"
@@ -43,7 +45,11 @@ def _named(dataset: Dataset, parameters: TtbarParameters) -> Dataset:
     """The dataset under its full name with process, variation and cross-section."""
     meta = dict(dataset.metadata)
     if dataset.kind == "data":
-        return Dataset(dataset.name, dataset.files, {**meta, "kind": "data", "process": "data", "variation": NOMINAL.label})
+        return Dataset(
+            dataset.name,
+            dataset.files,
+            {**meta, "kind": "data", "process": "data", "variation": NOMINAL.label},
+        )
     process, _, variation = dataset.name.partition("__")
     process = str(meta.get("process", process))
     variation = str(meta.get("variation", variation or NOMINAL.label))
@@ -51,7 +57,8 @@ def _named(dataset: Dataset, parameters: TtbarParameters) -> Dataset:
     if process in PROCESSES and variation not in known:
         raise ConfigError(
             f"process {process!r} has no variation {variation!r}", where=dataset.name,
-            near=nearest(variation, known), action="its datasets: " + ", ".join(f"{process}__{v}" for v in known),
+            near=nearest(variation, known),
+            action="its datasets: " + ", ".join(f"{process}__{v}" for v in known),
         )  # fmt: skip
     xsec = parameters.xsec.get(process, meta.get("xsec", known.get(variation)))
     if xsec is None:

@@ -1,4 +1,4 @@
-"""The HistFactory model of the two regions: how often are top pairs made?"""
+"""The HistFactory model of the two regions, with the strength of top pairs as its parameter."""
 
 from __future__ import annotations
 
@@ -67,8 +67,15 @@ def missing(named: Mapping[str, Template]) -> str:
     """Why there is nothing to fit; empty if there is."""
     region = next(iter(REGIONS))
     if f"{region}_{DATA}" not in named and f"{region}_{PSEUDODATA}" not in named:
-        return "nothing to fit: no collision data, and pseudo-data need ttbar__ME_var, ttbar__PS_var and backgrounds"
-    if not any(rebin(named[f"{r}_ttbar"], named[f"{r}_ttbar"].values).sum() > 0 for r in REGIONS if f"{r}_ttbar" in named):
+        return (
+            "nothing to fit: no collision data, and pseudo-data need ttbar__ME_var, ttbar__PS_var and wjets "
+            "(version 1.4: single_top_t_chan, too)"
+        )
+    if not any(
+        rebin(named[f"{r}_ttbar"], named[f"{r}_ttbar"].values).sum() > 0
+        for r in REGIONS
+        if f"{r}_ttbar" in named
+    ):
         return "nothing to fit: no ttbar prediction"
     return ""
 
@@ -149,4 +156,5 @@ def _outside(named: Mapping[str, Template]) -> Iterable[str]:
         total = sum(float(t.values.sum()) for p in SAMPLES if (t := named.get(f"{region}_{p}")))
         kept = sum(float(rebin(t, t.values).sum()) for p in SAMPLES if (t := named.get(f"{region}_{p}")))
         if total > 0:
-            yield f"{region}: {1 - kept / total:.1%} of the prediction lies outside of {EDGES[0]:g}-{EDGES[-1]:g} GeV"
+            window = f"{EDGES[0]:g}-{EDGES[-1]:g} GeV"
+            yield f"{region}: {1 - kept / total:.1%} of the prediction lies outside of {window}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from femtobarn.analyses.ttbar.selection import REGIONS
 from femtobarn.analyses.ttbar.tasks import TASKS
-from femtobarn.analyses.ttbar.variations import NAMES
+from femtobarn.analyses.ttbar.variations import variations
 from femtobarn.analysis import Normalisation, Stored, Template
 from femtobarn.catalog.agc import LUMINOSITY_PB
 from femtobarn.normalise import sample_rows
@@ -50,7 +50,9 @@ def _factor(stored: Stored, dataset: Dataset) -> Normalisation:
         processed = float(meta[name]) * fraction
     elif stated is not None and int(stated) != stored.entries[dataset.name][1]:
         entries = stored.entries[dataset.name][1]
-        notes.append(f"metadata say nevts={stated}, its files hold {entries}; the norm uses what was processed")
+        notes.append(
+            f"metadata say nevts={stated}, its files hold {entries}; the norm uses what was processed"
+        )
     negative = stored.outcome.sum_of(dataset.name, "negative")
     if negative:
         share = negative / max(stored.outcome.sum_of(dataset.name, "events"), 1.0)
@@ -63,14 +65,13 @@ def _factor(stored: Stored, dataset: Dataset) -> Normalisation:
 
 
 def _labels(stored: Stored, dataset: Dataset) -> list[str]:
-    """Variations of a dataset's histograms, the nominal one first, then in declared order."""
-    found = {key[2] for key in stored.outcome.histograms["4j1b"].blocks if key[1] == dataset.process}
+    """Variations of a dataset's histograms, the nominal one first, in declared order.
+
+    Asked of the declaration, not of the file: that holds zeros for combinations that do not exist.
+    """
     own = str(dataset.metadata.get("variation", NOMINAL.label))
-    if own != NOMINAL.label:
-        return [own] if own in found else []
-    samples = {str(other.metadata.get("variation")) for other in stored.datasets}
-    order = (NOMINAL.label, *(name for name in NAMES if name not in samples))
-    return [label for label in order if label in found]
+    declared = variations(stored.parameters.systematics, dataset)
+    return [own if variation == NOMINAL else variation.label for variation in declared]
 
 
 def templates(stored: Stored) -> dict[str, Template]:
@@ -86,7 +87,9 @@ def templates(stored: Stored) -> dict[str, Template]:
                 key = (region, dataset.process, label)
                 name = f"{region}_{dataset.process}" + ("" if label == NOMINAL.label else f"_{label}")
                 out[name] = Template(
-                    axis, histogram.values(key, flow=True) * factor, histogram.variances(key, flow=True) * factor**2
+                    axis,
+                    histogram.values(key, flow=True) * factor,
+                    histogram.variances(key, flow=True) * factor**2,
                 )
         mixed = pseudodata(stored, out, region)
         if mixed is not None:
@@ -123,12 +126,16 @@ def yields(stored: Stored) -> dict[str, Any]:
                 row["stat"] = float(np.sqrt(nominal.variances.sum()))
             for label in _labels(stored, dataset):
                 if label != NOMINAL.label:
-                    row["variations"][label] = float(named[f"{region}_{dataset.process}_{label}"].values.sum())
+                    row["variations"][label] = float(
+                        named[f"{region}_{dataset.process}_{label}"].values.sum()
+                    )
         if f"{region}_{PSEUDODATA}" in named:
             mixed = named[f"{region}_{PSEUDODATA}"]
             rows[PSEUDODATA] = {
-                "value": float(mixed.values.sum()), "stat": float(np.sqrt(mixed.variances.sum())), "variations": {},
-            }  # fmt: skip
+                "value": float(mixed.values.sum()),
+                "stat": float(np.sqrt(mixed.variances.sum())),
+                "variations": {},
+            }
         out[region] = rows
     return out
 

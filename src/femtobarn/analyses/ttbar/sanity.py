@@ -24,7 +24,7 @@ _TOP, _W = 6, 24
 _MOST: Final = 0.9
 
 
-def peek(parameters: Any, dataset: Dataset) -> Peek | None:  # noqa: ARG001 - the same in all tasks
+def peek(parameters: Any, dataset: Dataset) -> Peek | None:
     """The generated particles of the first events of every simulated file."""
     return Peek((_PARTICLES, GENERATOR), _EVENTS) if dataset.kind == "mc" else None
 
@@ -48,7 +48,9 @@ def inspect(ctx: Context, out: Outcome) -> None:
         return
     sentence = f"mislabelled: dataset {ctx.dataset.name!r} has {problem}"
     if ctx.parameters.sanity == "error":
-        raise DataError(sentence, action="name the dataset for what it holds, or go on with --set sanity=warn")
+        raise DataError(
+            sentence, action="name the dataset for what it holds, or go on with --set sanity=warn"
+        )
     out.warn(sentence)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femtobarn.analyses.ttbar import sanity
-from femtobarn.analyses.ttbar.tasks import ISOLATION_MAX, POET, SIP3D_MAX, TASKS, Task, jet_cuts
+from femtobarn.analyses.ttbar.tasks import ISOLATION_MAX, SIP3D_MAX, TASKS, Task, jet_cuts
 from femtobarn.analyses.ttbar.variations import object_variations, weight_of, weight_variations
 from femtobarn.analysis import Context
 from femtobarn.errors import DataError
@@ -30,7 +30,7 @@ _BINS: Final = (25, 50.0, 550.0)
 _NO_ID: Final = np.empty(0, dtype=np.int32)
 
 
-def histograms(parameters: Any) -> tuple[HistSpec, ...]:  # noqa: ARG001 - the same in all tasks
+def histograms(parameters: Any) -> tuple[HistSpec, ...]:
     """The two observables."""
     ht = regular(*_BINS, "observable", label="HT", unit="GeV")
     mass = regular(*_BINS, "observable", label="Mass of the best three jets", unit="GeV")
@@ -123,11 +123,16 @@ def _select(events: Events, ctx: Context, chosen: NDArray[np.bool_]) -> tuple[Ro
         name: narrow(events.jagged(f"jet.{name}").values)
         for name in ("pt", "eta", "phi", "energy" if cuts.energy_given else "mass", ctx.parameters.btag)
     }
-    identification = events.jagged("jet.jetId").values.astype(np.int32, copy=False) if cuts.id_bits else _NO_ID
+    identification = (
+        events.jagged("jet.jetId").values.astype(np.int32, copy=False) if cuts.id_bits else _NO_ID
+    )
     variations = object_variations(ctx.parameters.systematics, ctx.dataset)
+    pt, eta, phi, mass, tag = jets.values()
+    run, lumi, event = _numbers(events, ctx)
+    kinds, sizes = np.array([v.kind for v in variations]), np.array([v.size for v in variations])
     rows, bad = select_jets(
-        chosen, events.jagged("jet.pt").offsets, *jets.values(), identification, *_numbers(events, ctx),
-        np.array([v.kind for v in variations]), np.array([v.size for v in variations]), cuts,
+        chosen, events.jagged("jet.pt").offsets, pt, eta, phi, mass, tag, identification,
+        run, lumi, event, kinds, sizes, cuts,
     )  # fmt: skip
     return Rows(*rows), bad
 
@@ -141,8 +146,9 @@ def _report_bad(bad: NDArray[np.bool_], events: Events, ctx: Context, out: Outco
     if ctx.parameters.mode == "compat":
         first = int(np.flatnonzero(bad)[0])
         values = events.jagged("jet.pt").rows(np.array([first])).values
+        what = "a jet pT that is negative, above 13 TeV or no number"
         raise DataError(
-            f"{count} events with a jet pT that is negative, above 13 TeV or no number, first {values.tolist()}",
+            f"{count} events with {what}, first {values.tolist()}",
             action="mode=corrected drops such events and counts them",
         )
     out.warn(sentence, count)

@@ -48,7 +48,8 @@ class Difference:
 def dump(named: Mapping[str, Template]) -> dict[str, Any]:
     """Histograms as a reference file holds them."""
     return {
-        name: {"edges": list(t.axis.edges), "contents": t.values.tolist()} for name, t in sorted(named.items())
+        name: {"edges": list(t.axis.edges), "contents": t.values.tolist()}
+        for name, t in sorted(named.items())
     }
 
 
@@ -70,8 +71,8 @@ def parse_reference(document: Any, *, where: str) -> dict[str, Reference]:
         except (TypeError, KeyError, ValueError) as error:
             raise ConfigError(f"{name!r} is not {{edges, contents}}: {error}", where=where) from error
         if len(contents) != len(edges) + 1:
-            raise ConfigError(f"{name!r}: {len(edges)} edges need {len(edges) + 1} contents (with flow bins), not "
-                              f"{len(contents)}", where=where)  # fmt: skip
+            wanted = f"{len(edges) + 1} contents (with flow bins), not {len(contents)}"
+            raise ConfigError(f"{name!r}: {len(edges)} edges need {wanted}", where=where)
         found[str(name)] = Reference(edges, contents)
     return found
 
@@ -91,7 +92,11 @@ def compare(
         else:
             out += _rule(name, got, want)
     if mode == "strict":
-        out += [Difference(name, None, None, None, "not in the reference") for name in named if name not in reference]
+        out += [
+            Difference(name, None, None, None, "not in the reference")
+            for name in named
+            if name not in reference
+        ]
     return out
 
 
@@ -122,5 +127,8 @@ def _rule(name: str, got: Template, want: Reference) -> list[Difference]:
             and bool(np.isclose(a.sum(), b.sum(), rtol=_RTOL, atol=_ATOL))
         )
         verdict = "moved to a neighbouring bin" if moved else "differs"
-        out += [Difference(name, int(i), float(got.values[i]), float(want.contents[i]), verdict, moved) for i in run]
+        out += [
+            Difference(name, int(i), float(got.values[i]), float(want.contents[i]), verdict, moved)
+            for i in run
+        ]
     return out
