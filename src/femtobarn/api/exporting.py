@@ -119,8 +119,11 @@ def _export_model(source: Path, to: str, out: Path) -> Exported:
 
     path = source / "workspace.json" if source.is_dir() else source
     if not path.is_file():
-        raise UsageError("has no likelihood to export (no workspace.json)", where=str(source),
-                         action="the analysis has no model, or its inputs allowed none: see fit.json")  # fmt: skip
+        raise UsageError(
+            "has no likelihood to export (no workspace.json)",
+            where=str(source),
+            action="the analysis has no model, or its inputs allowed none: see fit.json",
+        )
     model = load_model(path).model
     if to == "pyhf":
         from femtobarn.export.pyhf import export_pyhf

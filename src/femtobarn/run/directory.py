@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -125,6 +126,7 @@ class RunDirectory:
                 for file in plan.files
             ],
             "unused": dict(plan.unused),
+            "resources": _resources(analysis, settings.parameters),
             "datasets": {
                 d.name: {"metadata": dict(d.metadata), "kind": d.kind, "process": d.process,
                          "events": 0, "entries": plan.totals[d.name], "facts": {}, "sums": {}}
@@ -222,6 +224,16 @@ class RunDirectory:
             origin=manifest["origin"],
             model=MappingProxyType(dict(manifest["config"].get("model") or {})),
         )
+
+
+def _resources(analysis: Analysis, parameters: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The files besides the inputs that the results depend on, by hash."""
+    declared = analysis.resources(analysis.parameters(**parameters))
+    return {
+        name: {"path": one.path, "sha256": hashlib.sha256(Path(one.path).read_bytes()).hexdigest()}
+        for name, one in declared.items()
+        if Path(one.path).is_file()
+    }
 
 
 def _processes(histogram: Histogram, datasets: Sequence[str]) -> Sequence[str]:

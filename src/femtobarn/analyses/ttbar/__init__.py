@@ -7,6 +7,7 @@ best three jets where two are; thirteen variations in one pass; a fit of the top
 from __future__ import annotations
 
 from femtobarn.analyses.ttbar import figures, inputs, model, normalised, sanity
+from femtobarn.analyses.ttbar.models import model_resources
 from femtobarn.analyses.ttbar.parameters import TtbarParameters
 from femtobarn.analyses.ttbar.selection import histograms, process
 from femtobarn.analyses.ttbar.tasks import columns, schemas
@@ -24,10 +25,11 @@ def variations(parameters: TtbarParameters, dataset: Dataset) -> tuple[Variation
 
 
 def resources(parameters: TtbarParameters) -> dict[str, Resource]:
-    """The certified luminosity sections, if a file was named."""
-    if parameters.lumi_mask is None:
-        return {}
-    return {"lumi_mask": Resource(parameters.lumi_mask, read_golden_json)}
+    """The certified luminosity sections and the trained models, if they are asked for."""
+    found: dict[str, Resource] = {}
+    if parameters.lumi_mask is not None:
+        found["lumi_mask"] = Resource(parameters.lumi_mask, read_golden_json)
+    return found if parameters.ml == "off" else found | model_resources(parameters)
 
 
 analysis = Analysis(

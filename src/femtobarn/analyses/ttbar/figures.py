@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from femtobarn.analyses.ttbar.columns import REGIONS
 from femtobarn.analyses.ttbar.model import POI
 from femtobarn.analyses.ttbar.normalised import PSEUDODATA, luminosity, templates
-from femtobarn.analyses.ttbar.selection import REGIONS
 from femtobarn.analyses.ttbar.variations import NAMES
 from femtobarn.analysis import Stored, Template
 from femtobarn.normalise import DATA, Spectrum

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from femtobarn.analyses.ttbar.models import check_backend, model_resources
 from femtobarn.analyses.ttbar.parameters import TtbarParameters
 from femtobarn.analyses.ttbar.variations import wanted
 from femtobarn.catalog.agc import PROCESSES, relocate
-from femtobarn.errors import ConfigError, nearest
+from femtobarn.errors import ConfigError, UsageError, nearest
 from femtobarn.records import NOMINAL, Dataset
 
 __all__ = ["prepare"]
@@ -24,6 +25,11 @@ def prepare(
     ConfigError
         A process without a known cross-section, or two datasets that mean the same.
     """
+    if parameters.ml != "off":
+        if parameters.task == "v0":
+            raise UsageError("POET ntuples (task=v0) lack what the jet assignment needs", action="use ml=off")
+        check_backend()
+        model_resources(parameters)
     done: dict[str, Dataset] = {}
     unused: dict[str, str] = {}
     chosen = wanted(parameters.systematics)

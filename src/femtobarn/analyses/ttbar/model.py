@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from femtobarn.analyses.ttbar.columns import REGIONS
 from femtobarn.analyses.ttbar.normalised import PSEUDODATA, templates
-from femtobarn.analyses.ttbar.selection import REGIONS
 from femtobarn.analysis import Stored, Template
 from femtobarn.normalise import DATA
 

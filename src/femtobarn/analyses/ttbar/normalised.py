@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from femtobarn.analyses.ttbar.selection import REGIONS
+from femtobarn.analyses.ttbar.columns import REGIONS
 from femtobarn.analyses.ttbar.tasks import TASKS
 from femtobarn.analyses.ttbar.variations import variations
 from femtobarn.analysis import Normalisation, Stored, Template
@@ -78,22 +78,23 @@ def templates(stored: Stored) -> dict[str, Template]:
     """``{region}_{process}[_{variation}]`` and ``{region}_pseudodata``, in the Grand Challenge's names."""
     factors = normalise(stored)
     out: dict[str, Template] = {}
-    for region in REGIONS:
-        histogram = stored.outcome.histograms[region]
+    for title, histogram in stored.outcome.histograms.items():
         (axis,) = histogram.spec.axes
+        # Features of the jet assignment are of the signal region and named by themselves.
+        region, name_of = (title, title) if title in REGIONS else ("4j2b", title.removeprefix("ml/"))
         for dataset in stored.datasets:
             factor = factors[dataset.name].factor
             for label in _labels(stored, dataset):
                 key = (region, dataset.process, label)
-                name = f"{region}_{dataset.process}" + ("" if label == NOMINAL.label else f"_{label}")
+                name = f"{name_of}_{dataset.process}" + ("" if label == NOMINAL.label else f"_{label}")
                 out[name] = Template(
                     axis,
                     histogram.values(key, flow=True) * factor,
                     histogram.variances(key, flow=True) * factor**2,
                 )
-        mixed = pseudodata(stored, out, region)
+        mixed = pseudodata(stored, out, name_of)
         if mixed is not None:
-            out[f"{region}_{PSEUDODATA}"] = mixed
+            out[f"{name_of}_{PSEUDODATA}"] = mixed
     return out
 
 

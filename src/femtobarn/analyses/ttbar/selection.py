@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from femtobarn.analyses.ttbar import sanity
-from femtobarn.analyses.ttbar.tasks import ISOLATION_MAX, SIP3D_MAX, TASKS, Task, jet_cuts
+from femtobarn.analyses.ttbar import assignment, sanity
+from femtobarn.analyses.ttbar.columns import REGIONS, category, jet_columns
+from femtobarn.analyses.ttbar.ntuple import save
+from femtobarn.analyses.ttbar.tasks import ISOLATION_MAX, SIP3D_MAX, TASKS, Task
 from femtobarn.analyses.ttbar.variations import object_variations, weight_of, weight_variations
 from femtobarn.analysis import Context
 from femtobarn.errors import DataError
-from femtobarn.hists import HistSpec, Key, regular
+from femtobarn.hists import HistSpec, regular
 from femtobarn.kernels.leptons import count_above, count_electrons, count_muons, single_lepton
-from femtobarn.kernels.multijet import CONTROL, SIGNAL, Rows, narrow, select_jets
+from femtobarn.kernels.multijet import Rows, narrow, select_jets
 from femtobarn.outcome import Outcome
 from femtobarn.physics.weights import weigh
 from femtobarn.read.columns import Events
-from femtobarn.records import NOMINAL
 
 __all__ = ["REGIONS", "histograms", "process"]
 
 Array = NDArray[np.float64]
 
-#: Region -> code of the kernel; the control region first.
-REGIONS: Final = {"4j1b": CONTROL, "4j2b": SIGNAL}
 _BINS: Final = (25, 50.0, 550.0)
-_NO_ID: Final = np.empty(0, dtype=np.int32)
 
 
 def histograms(parameters: Any) -> tuple[HistSpec, ...]:
     """The two observables."""
     ht = regular(*_BINS, "observable", label="HT", unit="GeV")
     mass = regular(*_BINS, "observable", label="Mass of the best three jets", unit="GeV")
-    return HistSpec("4j1b", (ht,), "HT, one b tag"), HistSpec("4j2b", (mass,), "m(bjj), two b tags")
+    specs = (HistSpec("4j1b", (ht,), "HT, one b tag"), HistSpec("4j2b", (mass,), "m(bjj), two b tags"))
+    return specs if parameters.ml == "off" else (*specs, *assignment.histograms())
 
 
 def process(events: Events, ctx: Context) -> Outcome:
@@ -43,8 +42,8 @@ def process(events: Events, ctx: Context) -> Outcome:
     sanity.inspect(ctx, out)
     weight = _weights(events, ctx, out)
     task = TASKS[ctx.parameters.task]
-    chosen = one_lepton(events, task)
-    chosen &= _certified(events, ctx)
+    leptons = one_lepton(events, task)
+    chosen = leptons.one & _certified(events, ctx)
     rows, bad = _select(events, ctx, chosen)
     _report_bad(bad, events, ctx, out)
     chosen &= ~bad
@@ -58,34 +57,43 @@ def process(events: Events, ctx: Context) -> Outcome:
     out.add_cutflow(cuts)
     _fill(out, rows, weight, ctx)
     sanity.duplicates(events, rows, out)
+    best = None
+    if ctx.parameters.ml != "off":
+        best = assignment.assign(events, ctx, rows, leptons)
+        assignment.fill(out, best, rows, weight, ctx)
     if ctx.parameters.save_events:
-        _save(out, rows, weight, events, ctx)
+        save(out, rows, weight, events, ctx, best)
     return out
 
 
-def one_lepton(events: Events, task: Task) -> NDArray[np.bool_]:
-    """(n,) whether exactly one electron or muon passes."""
+class Leptons(NamedTuple):
+    """Which events have exactly one lepton, and where it is among electrons or muons (else -1)."""
+
+    one: NDArray[np.bool_]
+    electron: NDArray[np.int64]
+    muon: NDArray[np.int64]
+
+
+def one_lepton(events: Events, task: Task) -> Leptons:
+    """Events in which exactly one electron or muon passes."""
 
     def column(name: str) -> NDArray[Any]:
         return narrow(events.jagged(name).values)
 
-    electron, muon = events.jagged("electron.pt"), events.jagged("muon.pt")
-    if not task.tight:
-        return np.asarray(
-            single_lepton(
-                count_above(electron.offsets, column("electron.pt"), task.lepton_pt),
-                count_above(muon.offsets, column("muon.pt"), task.lepton_pt),
-            )
-        )
-    electrons = count_electrons(
-        electron.offsets, column("electron.pt"), column("electron.eta"), column("electron.cutBased"),
-        column("electron.sip3d"), task.lepton_pt, task.lepton_eta, SIP3D_MAX,
-    )  # fmt: skip
-    muons = count_muons(
-        muon.offsets, column("muon.pt"), column("muon.eta"), column("muon.tightId"), column("muon.sip3d"),
-        column("muon.pfRelIso04_all"), task.lepton_pt, task.lepton_eta, SIP3D_MAX, ISOLATION_MAX,
-    )  # fmt: skip
-    return np.asarray(single_lepton(electrons, muons))
+    electron, muon = events.jagged("electron.pt").offsets, events.jagged("muon.pt").offsets
+    if task.tight:
+        electrons, e_at = count_electrons(
+            electron, column("electron.pt"), column("electron.eta"), column("electron.cutBased"),
+            column("electron.sip3d"), task.lepton_pt, task.lepton_eta, SIP3D_MAX,
+        )  # fmt: skip
+        muons, m_at = count_muons(
+            muon, column("muon.pt"), column("muon.eta"), column("muon.tightId"), column("muon.sip3d"),
+            column("muon.pfRelIso04_all"), task.lepton_pt, task.lepton_eta, SIP3D_MAX, ISOLATION_MAX,
+        )  # fmt: skip
+    else:
+        electrons, e_at = count_above(electron, column("electron.pt"), task.lepton_pt)
+        muons, m_at = count_above(muon, column("muon.pt"), task.lepton_pt)
+    return Leptons(np.asarray(single_lepton(electrons, muons)), e_at, m_at)
 
 
 def _weights(events: Events, ctx: Context, out: Outcome) -> Array:
@@ -106,34 +114,9 @@ def _certified(events: Events, ctx: Context) -> NDArray[np.bool_]:
     return np.asarray(mask(events.flat("run"), events.flat("lumi")))
 
 
-def _numbers(events: Events, ctx: Context) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Run, section and event number; ntuples without them are numbered by file and entry."""
-    if "event" in events:
-        found = [events.flat(name).astype(np.uint64) for name in ("run", "lumi", "event")]
-        return found[0], found[1], found[2]
-    part = ctx.part
-    start, file = (part.start, part.file) if part is not None else (0, 0)
-    n = len(events)
-    return (np.zeros(n, np.uint64), np.full(n, file, np.uint64), np.arange(start, start + n, dtype=np.uint64))
-
-
 def _select(events: Events, ctx: Context, chosen: NDArray[np.bool_]) -> tuple[Rows, NDArray[np.bool_]]:
-    cuts = jet_cuts(ctx.parameters)
-    jets = {
-        name: narrow(events.jagged(f"jet.{name}").values)
-        for name in ("pt", "eta", "phi", "energy" if cuts.energy_given else "mass", ctx.parameters.btag)
-    }
-    identification = (
-        events.jagged("jet.jetId").values.astype(np.int32, copy=False) if cuts.id_bits else _NO_ID
-    )
-    variations = object_variations(ctx.parameters.systematics, ctx.dataset)
-    pt, eta, phi, mass, tag = jets.values()
-    run, lumi, event = _numbers(events, ctx)
-    kinds, sizes = np.array([v.kind for v in variations]), np.array([v.size for v in variations])
-    rows, bad = select_jets(
-        chosen, events.jagged("jet.pt").offsets, pt, eta, phi, mass, tag, identification,
-        run, lumi, event, kinds, sizes, cuts,
-    )  # fmt: skip
+    jets = jet_columns(events, ctx)
+    rows, bad = select_jets(chosen, *jets)
     return Rows(*rows), bad
 
 
@@ -154,12 +137,6 @@ def _report_bad(bad: NDArray[np.bool_], events: Events, ctx: Context, out: Outco
     out.warn(sentence, count)
 
 
-def _key(region: str, ctx: Context, variation: str) -> Key:
-    """Category of a histogram: a varied sample is a variation of its process."""
-    sample = str(ctx.dataset.metadata.get("variation", NOMINAL.label))
-    return region, ctx.dataset.process, sample if variation == NOMINAL.label else variation
-
-
 def _fill(out: Outcome, rows: Rows, weight: Array, ctx: Context) -> None:
     """Both regions in all variations; empty ones stay in the file as zeros."""
     objects = object_variations(ctx.parameters.systematics, ctx.dataset)
@@ -174,33 +151,7 @@ def _fill(out: Outcome, rows: Rows, weight: Array, ctx: Context) -> None:
                 labels += [v.label for v in weights]
                 columns += [own * weight_of(v, rows.pt[at]) for v in weights]
             out.histograms[region].fill_each(
-                [_key(region, ctx, label) for label in labels],
+                [category(region, ctx, label) for label in labels],
                 rows.observable[at],
                 weights=np.stack(columns, axis=1),
             )
-
-
-def _save(out: Outcome, rows: Rows, weight: Array, events: Events, ctx: Context) -> None:
-    """One row a selected event and object variation."""
-    at = np.flatnonzero(rows.region > 0)
-    index = rows.event[at]
-    run, lumi, event = _numbers(events, ctx)
-    labels = [_key("", ctx, v.label)[2] for v in object_variations(ctx.parameters.systematics, ctx.dataset)]
-    names = np.array(["", *REGIONS])
-    codes = np.array([0, *REGIONS.values()])
-    out.add_table(
-        "events.parquet",
-        {
-            "dataset": np.full(len(at), ctx.dataset.name),
-            "run": run[index].astype(np.int64),
-            "event": event[index].astype(np.int64),
-            "luminosityBlock": lumi[index].astype(np.int64),
-            "variation": np.array(labels)[rows.variation[at]],
-            "region": names[np.searchsorted(codes, rows.region[at])],
-            "observable": rows.observable[at],
-            "njet": rows.njet[at].astype(np.int64),
-            "nbtag": rows.nbtag[at].astype(np.int64),
-            "weight": weight[index],
-        },
-        part=ctx.part.number if ctx.part is not None else 0,
-    )

@@ -94,6 +94,10 @@ def columns(parameters: TtbarParameters, schema: str, dataset: Dataset) -> Colum
         jets.append("jetId")
     electrons = ["pt", "eta", "cutBased", "sip3d"] if task.tight else ["pt"]
     muons = ["pt", "eta", "tightId", "sip3d", "pfRelIso04_all"] if task.tight else ["pt"]
+    if parameters.ml != "off":
+        jets.append("qgl")
+        electrons = list(dict.fromkeys([*electrons, "eta", "phi", "mass"]))
+        muons = list(dict.fromkeys([*muons, "eta", "phi", "mass"]))
     numbers = ("run", "lumi", "event")
     needed = [
         *(f"jet.{name}" for name in jets),
