@@ -80,11 +80,12 @@ def missing(named: Mapping[str, Template]) -> str:
     return ""
 
 
-def build(named: Mapping[str, Template]) -> Any:
+def build(named: Mapping[str, Template], *, bounded: bool = False) -> Any:
     """The model from normalised histograms by name (``{region}_{process}[_{variation}]``).
 
     Data are collision data if there are any, else pseudo-data.  Systematics whose histograms are missing
-    are left out.
+    are left out.  ``bounded`` keeps every varied rate from falling below zero: a bin without nominal
+    events has no variation, and a one-sided variation (which is mirrored) at most doubles a bin.
     """
     from femtobarn.stats.build import ChannelSpec, NormFactorSpec, WorkspaceSpec
 
@@ -92,7 +93,9 @@ def build(named: Mapping[str, Template]) -> Any:
     for region, channel in CHANNELS.items():
         data = named[f"{region}_{DATA}" if f"{region}_{DATA}" in named else f"{region}_{PSEUDODATA}"]
         samples = tuple(
-            _sample(named, region, process) for process in SAMPLES if f"{region}_{process}" in named
+            _sample(named, region, process, bounded=bounded)
+            for process in SAMPLES
+            if f"{region}_{process}" in named
         )
         channels.append(ChannelSpec(channel, rebin(data, data.values).tolist(), samples))
     return WorkspaceSpec(
@@ -101,17 +104,21 @@ def build(named: Mapping[str, Template]) -> Any:
     )  # fmt: skip
 
 
-def _sample(named: Mapping[str, Template], region: str, process: str) -> Any:
+def _sample(named: Mapping[str, Template], region: str, process: str, *, bounded: bool) -> Any:
     from femtobarn.stats.build import SampleSpec, SystematicSpec
 
     nominal = named[f"{region}_{process}"]
     systematics = []
     for source in _SOURCES:
-        sides = [f"{region}_{process}_{label}" for label in (source.up, source.down) if label]
-        if source.process not in ("", process) or any(side not in named for side in sides):
+        labels = [label for label in (source.up, source.down) if label]
+        absent = any(f"{region}_{process}_{label}" not in named for label in labels)
+        if source.process not in ("", process) or absent:
             continue
-        # Signed weights may leave a bin below zero, which no rate can be.
-        up, *down = (np.maximum(rebin(named[side], named[side].values), 0.0).tolist() for side in sides)
+        values, up, down = _sides(named, f"{region}_{process}", labels)
+        if not _usable(values, up, down):
+            continue
+        if bounded:
+            up, down = _bounded(values, up, down)
         if down:
             systematics.append(SystematicSpec(source.name, up, down[0]))
         else:
@@ -123,10 +130,32 @@ def _sample(named: Mapping[str, Template], region: str, process: str) -> Any:
     )  # fmt: skip
 
 
+def _bounded(
+    nominal: Array, up: list[float], down: list[list[float]]
+) -> tuple[list[float], list[list[float]]]:
+    """Variations that vanish where the nominal does; a mirrored one leaves room for its mirror image."""
+    if down:
+        return np.where(nominal > 0, up, 0.0).tolist(), [
+            np.where(nominal > 0, one, 0.0).tolist() for one in down
+        ]
+    limit = 2.0 * nominal * (sum(up) / float(nominal.sum()))
+    return np.clip(up, 0.0, np.maximum(limit, 0.0)).tolist(), []
+
+
+def _usable(nominal: Array, up: list[float], down: list[list[float]]) -> bool:
+    """Whether a variation is a positive factor on the yield, on both sides.
+
+    A handful of simulated events may double or vanish in a variation; that says nothing about physics.
+    """
+    yields = [sum(up), *map(sum, down)]
+    total = float(nominal.sum())
+    return total > 0 and all(0 < one < 2 * total for one in yields)
+
+
 def model(stored: Stored) -> Any:
     """The statistical model of a run, None when something to fit is missing."""
     named = templates(stored)
-    return None if missing(named) else build(named)
+    return None if missing(named) else build(named, bounded=stored.parameters.mode != "compat")
 
 
 def infer(stored: Stored) -> dict[str, Any]:
@@ -149,6 +178,27 @@ def _absent(named: Mapping[str, Template]) -> Iterable[str]:
         labels = [label for label in (source.up, source.down) if label]
         if any(f"{region}_{p}_{label}" not in named for p in processes if p in present for label in labels):
             yield f"no uncertainty for {source.name!r}: its histograms are missing"
+            continue
+        for where in REGIONS:
+            poor = [
+                SAMPLES[p]
+                for p in processes
+                if p in present and not _usable(*_sides(named, f"{where}_{p}", labels))
+            ]
+            if poor:
+                who = ", ".join(poor)
+                yield f"{where}: no uncertainty for {source.name!r} of {who}: too few simulated events"
+
+
+def _sides(
+    named: Mapping[str, Template], name: str, labels: list[str]
+) -> tuple[Array, list[float], list[list[float]]]:
+    """Nominal, up and (if there is one) down contents; signed weights cannot make a rate negative."""
+    up, *down = (
+        np.maximum(rebin(named[f"{name}_{one}"], named[f"{name}_{one}"].values), 0.0).tolist()
+        for one in labels
+    )
+    return rebin(named[name], named[name].values), up, down
 
 
 def _outside(named: Mapping[str, Template]) -> Iterable[str]:
