@@ -25,7 +25,8 @@ def main(n: int = 200, seed: int = 11) -> None:
     at = study.names.index("ttbar_norm")
     pull = (study.values[:, at] - study.truth[at]) / study.errors[:, at]
     result = {
-        "toys": n, "seed": seed, "failed": study.failed, "fit_value": found["value"], "fit_error": found["hesse"],
+        "toys": n, "seed": seed, "failed": study.failed,
+        "fit_value": found["value"], "fit_error": found["hesse"],
         "truth": 1.0, "pull_mean": float(np.mean(pull)), "pull_width": float(np.std(pull, ddof=1)),
     }  # fmt: skip
     text = json.dumps(result, indent=1, sort_keys=True)

@@ -12,7 +12,7 @@ import pytest
 import uproot
 
 from femtobarn import api
-from femtobarn.errors import LossError
+from femtobarn.errors import LossError, UsageError
 from femtobarn.hists import read_hists
 from femtobarn.samples.ttbar import make_ttbar
 from femtobarn.stats.run_fit import FitOptions, load_model
@@ -128,3 +128,19 @@ def test_impossible_momenta(tmp_path: Path) -> None:
             ),
             process_only=True,
         )  # fmt: skip
+
+
+def test_bench(tmp_path: Path) -> None:
+    fileset = make_ttbar(tmp_path / "toy", seed=4, scale=0.002, form="poet")
+    file = f"ttbar={fileset.with_name('ttbar__nominal.root')}"
+    made = api.ttbar_bench([file], out=tmp_path / "r", settings=["task=v0"], executor="serial")
+    assert made.metrics["entries"] == 120
+    assert made.metrics["bytesread"] > 0
+    with pytest.raises(UsageError, match="no level of 7"):
+        api.ttbar_bench([file], out=tmp_path / "x", io_percent="7", io_scheme="poet", read_only=True)
+    read = api.ttbar_bench(
+        [file], out=tmp_path / "x", settings=["task=v0"], io_percent="4", io_scheme="poet", read_only=True
+    )
+    with uproot.open(file.partition("=")[2]) as opened:
+        branches = [opened["events"][name] for name in read.metrics["columns"]]
+        assert read.metrics["bytesread"] == sum(int(branch.compressed_bytes) for branch in branches)

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from femtobarn.api.benchmark import TtbarBench, ttbar_bench
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
     from femtobarn.api.demos import Demos, demo
     from femtobarn.api.exporting import EXPORTS, Exported, export
@@ -31,6 +32,7 @@ _WHERE: Final = {
     "OpenRun": "results",
     "Probed": "files",
     "Request": "inputs",
+    "TtbarBench": "benchmark",
     "TtbarFileset": "ttbar",
     "Validated": "ttbar",
     "analysis_of": "checking",
@@ -54,6 +56,7 @@ _WHERE: Final = {
     "run": "runs",
     "run_schema": "checking",
     "status": "runs",
+    "ttbar_bench": "benchmark",
     "ttbar_fileset": "ttbar",
     "ttbar_validate": "ttbar",
 }
@@ -68,6 +71,7 @@ __all__ = [
     "OpenRun",
     "Probed",
     "Request",
+    "TtbarBench",
     "TtbarFileset",
     "Validated",
     "analysis_of",
@@ -91,6 +95,7 @@ __all__ = [
     "run",
     "run_schema",
     "status",
+    "ttbar_bench",
     "ttbar_fileset",
     "ttbar_validate",
 ]

@@ -91,5 +91,42 @@ def validate(
         raise typer.Exit(1)
 
 
+@app.command(
+    "bench",
+    context_settings=_HELP,
+    epilog="Example: femtobarn ttbar bench --files ttbar=x.root --io-percent 15 --read-only --out R",
+)
+def bench(
+    out: Annotated[str, typer.Option(metavar="DIR", help="directory; metrics go to its tables/metrics.json")],
+    files: Annotated[
+        list[str] | None, typer.Option(metavar="DATASET=GLOB", help="input files; repeatable")
+    ] = None,
+    fileset: Annotated[str | None, typer.Option(metavar="F.json", help="input files as a fileset")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="parameters of the job")
+    ] = None,
+    io_percent: Annotated[
+        str | None, typer.Option("--io-percent", metavar="P", help="also read so many percent of the bytes")
+    ] = None,
+    io_scheme: Annotated[str, typer.Option("--io-scheme", help="nanoaod, legacy or poet")] = "nanoaod",
+    read_only: Annotated[bool, typer.Option("--read-only", help="read columns, process nothing")] = False,
+    executor: Annotated[str | None, typer.Option(help="serial, processes, ...")] = None,
+    workers: Annotated[int | None, typer.Option(help="number of workers")] = None,
+) -> None:
+    """Measure how fast files are processed, or read."""
+    from femtobarn import api
+
+    made = api.ttbar_bench(
+        files or (), out=out, fileset=fileset, settings=settings or (), io_percent=io_percent,
+        io_scheme=io_scheme, read_only=read_only, executor=executor, workers=workers,
+    )  # fmt: skip
+    m = made.metrics
+    answer(
+        f"{m['entries']} entries, {m['bytesread'] / 1e6:.3g} MB in {m['walltime']:.3g} s: "
+        f"{m['khz_per_core']:.3g} kHz a core, {m['mb_per_s']:.3g} MB/s"
+    )
+    say(f"wrote {made.path}")
+
+
 def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:.9g}"

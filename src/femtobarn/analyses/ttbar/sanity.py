@@ -20,6 +20,7 @@ __all__ = ["duplicates", "inspect", "peek"]
 _EVENTS: Final = 200
 _PARTICLES: Final = "GenPart_pdgId"
 _TOP, _W = 6, 24
+_ODD: Final = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], dtype=np.uint64)
 #: Fraction of events that must show what the name says.
 _MOST: Final = 0.9
 
@@ -91,8 +92,11 @@ def duplicates(events: Events, rows: Rows, out: Outcome) -> None:
     """Tell if a selected event is there twice within the part."""
     if "event" not in events or not len(rows.event):
         return
-    index = np.unique(rows.event)
-    numbers = np.stack([events.flat(name)[index].astype(np.int64) for name in ("run", "lumi", "event")])
-    repeated = len(index) - np.unique(numbers, axis=1).shape[1]
+    # Rows are in event order, so the first of each event is where the number changes.
+    index = rows.event[np.flatnonzero(np.diff(rows.event, prepend=-1))]
+    run, lumi, event = (events.flat(name)[index].astype(np.uint64) for name in ("run", "lumi", "event"))
+    # Multiplications wrap: a cheap hash that tells apart all but one pair in 2^64.
+    hashed = (run * _ODD[0]) ^ (lumi * _ODD[1]) ^ (event * _ODD[2])
+    repeated = len(index) - len(np.unique(hashed))
     if repeated:
         out.warn(f"{out.dataset}: selected event with the same run, section and number as another", repeated)
