@@ -13,6 +13,7 @@ import uproot
 
 from femtobarn import api
 from femtobarn.errors import LossError, UsageError
+from femtobarn.export.root import read_root
 from femtobarn.hists import read_hists
 from femtobarn.samples.ttbar import make_ttbar
 from femtobarn.stats.run_fit import FitOptions, load_model
@@ -41,8 +42,10 @@ def test_closure(tmp_path: Path, sample: Path) -> None:
         expected = sum(yields[region][p]["value"] for p in yields[region] if p not in ("data", "pseudodata"))
         stat = np.sqrt(sum(yields[region][p]["stat"] ** 2 for p in yields[region] if p != "pseudodata"))
         assert abs(yields[region]["data"]["value"] - expected) < 4 * stat
-    exported = api.export(finished.path, to="root", out=tmp_path / "h.root")
-    assert len([name for name in exported.names if not name.endswith("_data")]) == 124
+    api.export(finished.path, "root", out=tmp_path / "h.root")
+    assert len([name for name in read_root(tmp_path / "h.root") if not name.endswith("_data")]) == 124
+    assert api.ttbar_validate(finished.path, dump_to=tmp_path / "d.json").compared == 126
+    assert api.ttbar_validate(tmp_path / "h.root", tmp_path / "d.json", mode="strict").passed
     study = toys(load_model(finished.path / "workspace.json", FitOptions()).model, 30, seed=5)
     at = study.names.index("ttbar_norm")
     pull = (study.values[:, at] - study.truth[at]) / study.errors[:, at]

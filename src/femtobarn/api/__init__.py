@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from femtobarn.api.benchmark import TtbarBench, ttbar_bench
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
     from femtobarn.api.demos import Demos, demo
-    from femtobarn.api.exporting import EXPORTS, Exported, export
+    from femtobarn.api.export_targets import target_names
+    from femtobarn.api.exporting import Exported, export
     from femtobarn.api.files import Probed, data_files, data_fileset, data_probe
     from femtobarn.api.fitting import fit, fit_directory
     from femtobarn.api.inputs import Request
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 _WHERE: Final = {
     "Checked": "checking",
     "Demos": "demos",
-    "EXPORTS": "exporting",
     "Exported": "exporting",
     "Finished": "runs",
     "MadeSamples": "samples",
@@ -56,6 +56,7 @@ _WHERE: Final = {
     "run": "runs",
     "run_schema": "checking",
     "status": "runs",
+    "target_names": "export_targets",
     "ttbar_bench": "benchmark",
     "ttbar_fileset": "ttbar",
     "ttbar_validate": "ttbar",
@@ -95,6 +96,7 @@ __all__ = [
     "run",
     "run_schema",
     "status",
+    "target_names",
     "ttbar_bench",
     "ttbar_fileset",
     "ttbar_validate",

@@ -11,28 +11,35 @@ from femtobarn.cli.screen import answer, say, show_json
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
+Text = str | None
 
-@app.command(epilog="Example: femtobarn export RUN --to root --out histograms.root")
+
+@app.command(epilog="Example: femtobarn export workspace.json --to datacard --out card")
 def export(
-    source: Annotated[str, typer.Argument(metavar="RUN|WORKSPACE.json", help="what to export")],
-    to: Annotated[
-        str, typer.Option(help="root, json, csv (histograms of a run); pyhf, datacard, hepdata (likelihood)")
-    ],
-    out: Annotated[
-        str, typer.Option(metavar="PATH", help="file to write; a directory for datacard, hepdata")
-    ],
+    source: Annotated[str, typer.Argument(metavar="RUN|WORKSPACE.json|MODEL.yml", help="what to write")],
+    to: Annotated[str, typer.Option(metavar="FORMAT", help="pyhf, datacard, hepdata, json, csv or root")],
+    out: Annotated[Text, typer.Option(metavar="PATH", help="file or directory to write")] = None,
+    measurement: Annotated[Text, typer.Option(help="measurement by name")] = None,
+    interp: Annotated[
+        Text, typer.Option(metavar="normsys=code4,histosys=code4p", help="interpolation")
+    ] = None,
+    channels: Annotated[Text, typer.Option(metavar="C,...", help="only these channels")] = None,
+    patch: Annotated[Text, typer.Option(metavar="P.json[:NAME]", help="JSON patch or patch set")] = None,
     skip_empty: Annotated[
-        bool, typer.Option("--skip-empty", help="leave out histograms without any content")
+        bool, typer.Option("--skip-empty", help="leave out histograms without content (root)")
     ] = False,
     json: o.Json = False,
 ) -> None:
-    """Write results in the formats of other programs, normalised."""
+    """Write a run or a likelihood in another program's format; what it cannot hold is said."""
     from femtobarn import api
+    from femtobarn.cli.fit_options import model_options
 
-    made = api.export(source, to=to, out=out, skip_empty=skip_empty)
-    for note in made.notes:
+    asked = model_options(measurement=measurement, interp=interp, channels=channels, patch=patch)
+    done = api.export(source, to, out=out, options=asked, skip_empty=skip_empty)
+    for note in done.notes:
         say(f"note: {note}")
     if json:
-        show_json({"path": str(made.path), "names": list(made.names), "notes": list(made.notes)})
+        show_json({"paths": [str(path) for path in done.paths], "notes": list(done.notes)})
     else:
-        answer(f"wrote {made.path}" + (f" ({len(made.names)} entries)" if made.names else ""))
+        for path in done.paths:
+            answer(str(path))

@@ -88,6 +88,7 @@ def build(named: Mapping[str, Template], *, bounded: bool = False) -> Any:
     events has no variation, and a one-sided variation (which is mirrored) at most doubles a bin.
     """
     from femtobarn.stats.build import ChannelSpec, NormFactorSpec, WorkspaceSpec
+    from femtobarn.stats.workspace import ChannelAxis
 
     channels = []
     for region, channel in CHANNELS.items():
@@ -97,7 +98,8 @@ def build(named: Mapping[str, Template], *, bounded: bool = False) -> Any:
             for process in SAMPLES
             if f"{region}_{process}" in named
         )
-        channels.append(ChannelSpec(channel, rebin(data, data.values).tolist(), samples))
+        axis = ChannelAxis(data.axis.label or data.axis.name, "GeV", EDGES)
+        channels.append(ChannelSpec(channel, rebin(data, data.values).tolist(), samples, axis))
     return WorkspaceSpec(
         channels=tuple(channels), measurement="CMS_ttbar", poi=POI,
         normfactors=(NormFactorSpec(POI, 1.0, (0.0, 10.0)),), negative="zero",
