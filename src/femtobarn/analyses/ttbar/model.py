@@ -87,8 +87,7 @@ def build(named: Mapping[str, Template], *, bounded: bool = False) -> Any:
     are left out.  ``bounded`` keeps every varied rate from falling below zero: a bin without nominal
     events has no variation, and a one-sided variation (which is mirrored) at most doubles a bin.
     """
-    from femtobarn.stats.build import ChannelSpec, NormFactorSpec, WorkspaceSpec
-    from femtobarn.stats.workspace import ChannelAxis
+    from femtobarn.stats.build import ChannelAxis, ChannelSpec, NormFactorSpec, WorkspaceSpec
 
     channels = []
     for region, channel in CHANNELS.items():
