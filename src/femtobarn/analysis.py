@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from femtobarn.errors import DataError, UsageError, nearest
-from femtobarn.hists import HistSpec
+from femtobarn.hists import Axis, HistSpec
 from femtobarn.outcome import Outcome
 from femtobarn.read.columns import Events
 from femtobarn.records import NOMINAL, Dataset, Part, Variation
@@ -34,9 +34,11 @@ __all__ = [
     "Context",
     "Normalisation",
     "Parameters",
+    "Peek",
     "Resource",
     "Selection",
     "Stored",
+    "Template",
     "analysis_names",
     "find_analysis",
 ]
@@ -72,6 +74,19 @@ class Resource:
     load: Callable[[Path], Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """Columns of the first events of each file that ``process`` wants to see besides its own.
+
+    They are read for the part at the beginning of a file only, whatever that part's size: cheap
+    plausibility checks of a file need not read a big column everywhere.  Columns that a file does not
+    have are left out.
+    """
+
+    columns: tuple[str, ...]
+    events: int
+
+
 @dataclass(frozen=True)
 class Context:
     """What ``process`` may know besides the events; read only."""
@@ -83,6 +98,8 @@ class Context:
     variations: tuple[Variation, ...] = (NOMINAL,)
     histograms: tuple[HistSpec, ...] = ()
     resources: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    #: What :class:`Peek` asked for; None unless the part is the first of its file.
+    peek: Events | None = None
 
     @property
     def is_data(self) -> bool:
@@ -154,6 +171,15 @@ class Normalisation:
 
 
 @dataclass(frozen=True)
+class Template:
+    """A normalised one-dimensional histogram: (nbins + 2,) values and variances, flow bins included."""
+
+    axis: Axis
+    values: NDArray[np.float64]
+    variances: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Stored:
     """A finished run as later steps see it: the merged outcome and what the manifest says about it."""
 
@@ -199,9 +225,14 @@ class Analysis:
     schemas : function (parameters) -> schema names this release may have; empty = whatever matches
     variations : function (parameters, dataset) -> variations to process
     resources : function (parameters) -> files needed
+    peek : function (parameters, dataset) -> :class:`Peek` at the beginning of each file, or None
     prepare : function (datasets, parameters) -> (datasets, unused datasets with reason)
         Completes or refuses datasets before anything is read (sample tables).
     normalise : function (stored) -> {dataset: Normalisation}
+    yields : function (stored) -> {region: {process: {value, stat, variations}}}
+        Content of yields.json; by default the regions of the first histogram.
+    templates : function (stored) -> {name: Template}
+        Normalised histograms for ``export --to root``, by their names in the file.
     model : function (stored) -> WorkspaceSpec of the statistical model, or None when the inputs allow none
     infer : function (stored) -> keys of fit.json beside those of the model
     tables : function (stored) -> {file stem: columns}
@@ -218,8 +249,11 @@ class Analysis:
     schemas: Callable[[Any], tuple[str, ...]] = field(default=lambda _: ())
     variations: Callable[[Any, Dataset], tuple[Variation, ...]] = field(default=lambda *_: (NOMINAL,))
     resources: Callable[[Any], Mapping[str, Resource]] = field(default=lambda _: {})
+    peek: Callable[[Any, Dataset], Peek | None] = field(default=lambda *_: None)
     prepare: Callable[[tuple[Dataset, ...], Any], tuple[tuple[Dataset, ...], Mapping[str, str]]] | None = None
     normalise: Callable[[Stored], Mapping[str, Normalisation]] | None = None
+    yields: Callable[[Stored], Mapping[str, Any]] | None = None
+    templates: Callable[[Stored], Mapping[str, Template]] | None = None
     model: Callable[[Stored], Any] | None = None
     infer: Callable[[Stored], Mapping[str, Any]] | None = None
     tables: Callable[[Stored], Mapping[str, Mapping[str, Any]]] | None = None

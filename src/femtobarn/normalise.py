@@ -16,13 +16,22 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from femtobarn.analysis import Normalisation, Stored
+from femtobarn.analysis import Normalisation, Stored, Template
 from femtobarn.catalog import Release
 from femtobarn.hists import Axis
 from femtobarn.records import NOMINAL, Dataset
 from femtobarn.units import PB_PER_FB
 
-__all__ = ["DATA", "Spectrum", "normalisations", "sample_rows", "simulation_factors", "spectrum", "yields"]
+__all__ = [
+    "DATA",
+    "Spectrum",
+    "named_templates",
+    "normalisations",
+    "sample_rows",
+    "simulation_factors",
+    "spectrum",
+    "yields",
+]
 
 Array = NDArray[np.float64]
 
@@ -169,6 +178,32 @@ def spectrum(
             before = varied.setdefault(label, {}).get(norm.process, np.zeros(axis.nbins))
             varied[label][norm.process] = before + shifted * norm.factor
     return Spectrum(axis, "+".join(regions), data, processes, varied)
+
+
+def named_templates(stored: Stored, factors: Mapping[str, Normalisation]) -> dict[str, Template]:
+    """All one-dimensional histograms, normalised and grouped by process, under flat names.
+
+    ``{observable}_{region}_{process}[_{variation}]``; a region called ``all`` is left out of the name.
+    """
+    out: dict[str, Template] = {}
+    for observable, histogram in stored.outcome.histograms.items():
+        if len(histogram.spec.axes) != 1:
+            continue
+        (axis,) = histogram.spec.axes
+        for region, dataset, variation in sorted(histogram.blocks):
+            if dataset not in factors:
+                continue
+            norm = factors[dataset]
+            words = [observable, "" if region == "all" else region, norm.process]
+            words.append("" if variation == NOMINAL.label else variation)
+            name = "_".join(filter(None, words))
+            key = (region, dataset, variation)
+            values = histogram.values(key, flow=True) * norm.factor
+            variances = histogram.variances(key, flow=True) * norm.factor**2
+            if name in out:
+                values, variances = values + out[name].values, variances + out[name].variances
+            out[name] = Template(axis, values, variances)
+    return out
 
 
 def _add_to(processes: dict[str, tuple[Array, Array]], name: str, values: Array, variances: Array) -> None:

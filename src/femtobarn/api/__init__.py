@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from femtobarn.api.benchmark import TtbarBench, ttbar_bench
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
     from femtobarn.api.demos import Demos, demo
     from femtobarn.api.export_targets import target_names
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from femtobarn.api.runs import Finished, merge, plan, resume, run, status
     from femtobarn.api.samples import MadeSamples, data_list, data_make
     from femtobarn.api.starter import new
+    from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
 
 _WHERE: Final = {
     "Checked": "checking",
@@ -30,6 +32,9 @@ _WHERE: Final = {
     "OpenRun": "results",
     "Probed": "files",
     "Request": "inputs",
+    "TtbarBench": "benchmark",
+    "TtbarFileset": "ttbar",
+    "Validated": "ttbar",
     "analysis_of": "checking",
     "check": "checking",
     "data_files": "files",
@@ -52,9 +57,13 @@ _WHERE: Final = {
     "run_schema": "checking",
     "status": "runs",
     "target_names": "export_targets",
+    "ttbar_bench": "benchmark",
+    "ttbar_fileset": "ttbar",
+    "ttbar_validate": "ttbar",
 }
 
 __all__ = [
+    "EXPORTS",
     "Checked",
     "Demos",
     "Exported",
@@ -63,6 +72,9 @@ __all__ = [
     "OpenRun",
     "Probed",
     "Request",
+    "TtbarBench",
+    "TtbarFileset",
+    "Validated",
     "analysis_of",
     "check",
     "data_files",
@@ -85,6 +97,9 @@ __all__ = [
     "run_schema",
     "status",
     "target_names",
+    "ttbar_bench",
+    "ttbar_fileset",
+    "ttbar_validate",
 ]
 
 

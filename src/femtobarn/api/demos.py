@@ -24,11 +24,12 @@ __all__ = ["DEMOS", "Demo", "DemoRun", "Demos", "demo"]
 class Demo:
     """One job: its samples and the run over them.
 
-    ``samples`` are arguments of :func:`~femtobarn.api.data_make`; ``settings`` are of the run.
+    ``release`` None: the job knows one only.  ``samples`` are arguments of
+    :func:`~femtobarn.api.data_make`; ``settings`` are of the run.
     """
 
     question: str
-    release: str
+    release: str | None
     seed: int = 1
     samples: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ DEMOS: Final[Mapping[str, Demo]] = MappingProxyType(
     {
         "h4l": Demo("is there a Higgs boson among events with four leptons?", "atlas-2020"),
         "hyy": Demo("is there a Higgs boson among events with two photons?", "atlas-2020"),
+        "ttbar": Demo("how often are top pairs made?", None),
     }
 )
 

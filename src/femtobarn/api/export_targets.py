@@ -41,6 +41,7 @@ TARGETS: Final = (
     Target("datacard", f"{_HERE}:to_datacard", "", "the likelihood as a Combine datacard with its shapes"),
     Target("hepdata", f"{_HERE}:to_hepdata", "", "a HEPData submission: yields, correlations, likelihood"),
     Target("json", f"{_HERE}:to_json", ".json", "histograms of a run, or yields of a model, as rows"),
+    Target("root", f"{_HERE}:to_root", ".root", "histograms of a run as TH1D with variances and flow bins"),
     Target("csv", f"{_HERE}:to_csv", ".csv", "the same as a table"),
 )
 

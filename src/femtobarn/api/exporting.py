@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from femtobarn.analysis import Template, find_analysis
 from femtobarn.api.export_targets import TARGETS, Target, target_names
 from femtobarn.api.fit_files import is_fit, stored_model
 from femtobarn.errors import DataError, StoreError, UsageError, nearest
@@ -17,7 +18,18 @@ if TYPE_CHECKING:
     from femtobarn.stats.fitting import FitResult
     from femtobarn.stats.run_fit import FitOptions, LoadedModel
 
-__all__ = ["Exported", "Source", "export", "to_csv", "to_datacard", "to_hepdata", "to_json", "to_pyhf"]
+__all__ = [
+    "Exported",
+    "Source",
+    "export",
+    "templates_of",
+    "to_csv",
+    "to_datacard",
+    "to_hepdata",
+    "to_json",
+    "to_pyhf",
+    "to_root",
+]
 
 _MODEL_FILES: Final = (".json", ".yml", ".yaml")
 #: Yields read back from a datacard agree with the model to this (relative).
@@ -34,11 +46,14 @@ class Source:
         Measurement, channels, patch and other changes of the model that were asked for.
     manifest : mapping
         Of a directory; empty for a file.
+    skip_empty : bool
+        Leave out histograms without any content (root).
     """
 
     path: Path
     options: FitOptions | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    skip_empty: bool = False
 
     @property
     def is_run(self) -> bool:
@@ -61,7 +76,12 @@ class Exported:
 
 
 def export(
-    path: str | Path, to: str, *, out: str | Path | None = None, options: FitOptions | None = None
+    path: str | Path,
+    to: str,
+    *,
+    out: str | Path | None = None,
+    options: FitOptions | None = None,
+    skip_empty: bool = False,
 ) -> Exported:
     """Write a run or a model in another program's format.
 
@@ -75,13 +95,15 @@ def export(
         File or directory to write; by default named after the source and the format.
     options : FitOptions, optional
         Measurement, channels, patch, pruning: how the likelihood is changed before.
+    skip_empty : bool
+        Leave out histograms without any content (``root``).
 
     Raises
     ------
     UsageError
         There is no such format, or the run has nothing for it.
     """
-    source = _source(Path(path), options)
+    source = replace(_source(Path(path), options), skip_empty=skip_empty)
     target = _target(to, str(source.manifest.get("analysis", "")))
     stem = source.path.resolve().name if source.manifest else source.path.stem
     place = Path(out) if out is not None else Path(f"{stem}_{target.name}{target.suffix}")
@@ -209,6 +231,51 @@ def to_json(source: Source, out: Path) -> Exported:
     return Exported((out,), notes)
 
 
+def to_root(source: Source, out: Path) -> Exported:
+    """All one-dimensional histograms of a run, normalised, by name."""
+    from femtobarn.export.root import export_root
+
+    if not source.is_run:
+        raise UsageError("is no run: it has no histograms", where=str(source.path), action="name a run")
+    export_root(templates_of(source.path), out, skip_empty=source.skip_empty)
+    return Exported((out,))
+
+
+def templates_of(path: str | Path) -> dict[str, Template]:
+    """Normalised histograms by name, of a run directory or a ROOT file."""
+    place = Path(path)
+    if place.suffix == ".root":
+        from femtobarn.export.root import read_root
+
+        if not place.is_file():
+            raise UsageError("no such file", where=str(place))
+        found = read_root(place)
+        if not found:
+            raise UsageError("holds no one-dimensional histograms", where=str(place))
+        return found
+    from femtobarn.api.results import load_run
+    from femtobarn.normalise import named_templates, normalisations
+
+    _, analysis, stored = load_run(place)
+    if analysis.templates is not None:
+        return dict(analysis.templates(stored))
+    factors = normalisations(stored, analysis.normalise(stored) if analysis.normalise else None)
+    return named_templates(stored, factors)
+
+
+def _template_columns(named: Mapping[str, Template]) -> dict[str, list[Any]]:
+    """A row a bin, flow bins (open on one side) included."""
+    rows: list[tuple[Any, ...]] = []
+    for name, template in named.items():
+        edges: list[Any] = [None, *map(float, template.axis.edges), None]
+        for i, (value, variance) in enumerate(zip(template.values, template.variances, strict=True)):
+            rows.append((name, edges[i], edges[i + 1], float(value), float(variance)))
+    return {
+        key: [row[k] for row in rows]
+        for k, key in enumerate(("histogram", "x_low", "x_high", "value", "variance"))
+    }
+
+
 def to_csv(source: Source, out: Path) -> Exported:
     """Rows of histograms or yields as CSV."""
     columns, notes = _columns(source)
@@ -224,6 +291,9 @@ def _columns(source: Source) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
     from femtobarn.export.histograms import histogram_columns
 
     stored, factors = normalised(source.path)
+    if find_analysis(stored.analysis).templates is not None:
+        notes = [f"{name}: {norm.note}" for name, norm in factors.items() if norm.note]
+        return _template_columns(templates_of(source.path)), tuple(notes)
     blind = getattr(stored.parameters, "blind", None) is not None
     notes = [f"{name}: {norm.note}" for name, norm in factors.items() if norm.note]
     if blind:

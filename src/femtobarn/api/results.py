@@ -89,7 +89,8 @@ def open_run(path: str | Path) -> OpenRun:
     return run
 
 
-def _load(path: Path) -> tuple[RunDirectory, Analysis, Stored]:
+def load_run(path: Path) -> tuple[RunDirectory, Analysis, Stored]:
+    """A finished run's directory, its analysis, and what later steps are handed."""
     folder = RunDirectory(path)
     analysis = find_analysis(folder.manifest()["config"]["analysis"])
     return folder, analysis, folder.stored(analysis)
@@ -101,7 +102,7 @@ def _factors(analysis: Analysis, stored: Stored) -> dict[str, Normalisation]:
 
 def normalised(path: Path) -> tuple[Stored, dict[str, Normalisation]]:
     """The raw results of a finished run, and the factor of each dataset."""
-    _, analysis, stored = _load(path)
+    _, analysis, stored = load_run(path)
     return stored, _factors(analysis, stored)
 
 
@@ -119,7 +120,10 @@ def finish(folder: RunDirectory, analysis: Analysis) -> str:
 def _tables(folder: RunDirectory, analysis: Analysis, stored: Stored) -> None:
     """yields.json and the analysis' own tables, normalised."""
     factors = _factors(analysis, stored)
-    if stored.outcome.histograms:
+    if analysis.yields is not None:
+        content = dict(analysis.yields(stored))
+        write_json(folder.path / "yields.json", {"schema_version": SCHEMA_VERSION, **content})
+    elif stored.outcome.histograms:
         observable = next(iter(analysis.histograms_for(stored.parameters))).name
         regions = _regions(stored, observable)
         content = yields(stored, factors, observable, regions)
@@ -264,7 +268,7 @@ def _report(folder: RunDirectory) -> Path:
 
 def refit(path: Path, options: FitOptions | None = None) -> Mapping[str, Any]:
     """Repeat the inference of a run with its figures and report; rewrites fit.json."""
-    folder, analysis, stored = _load(path)
+    folder, analysis, stored = load_run(path)
     if analysis.infer is None and analysis.model is None:
         raise UsageError(f"{analysis.name} has no inference step", where=str(path))
     fitted = _fit(folder, analysis, stored, options)
@@ -286,7 +290,7 @@ def plot(path: str | Path) -> list[Path]:
         from femtobarn.api.fitting import draw_fit
 
         return draw_fit(Path(path))
-    folder, analysis, stored = _load(Path(path))
+    folder, analysis, stored = load_run(Path(path))
     file = folder.path / "fit.json"
     return _plot(folder, analysis, stored, json.loads(file.read_text()) if file.exists() else {})
 
@@ -295,5 +299,5 @@ def report(path: str | Path) -> Path:
     """Write a run's report again."""
     if is_fit(Path(path)):
         return _report(RunDirectory(Path(path)))
-    folder, _, _ = _load(Path(path))
+    folder, _, _ = load_run(Path(path))
     return _report(folder)

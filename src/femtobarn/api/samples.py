@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,6 +32,17 @@ class _HiggsToy(_Toy):
     scale: float = Field(1.0, gt=0, le=1000, description="factor on luminosity and simulated statistics")
     mass: float = Field(125.0, ge=60, le=400, description="mass of the Higgs boson",
                         json_schema_extra={"unit": "GeV"})  # fmt: skip
+
+
+class _TtbarToy(_Toy):
+    mu: float = Field(1.0, ge=0, description="factor on the top-pair cross-section in the pseudo-data")
+    scale: float = Field(1.0, gt=0, le=1000, description="factor on luminosity and simulated statistics")
+    format: Literal["ttree", "rntuple", "parquet"] = Field("ttree", description="how NanoAOD is written")
+
+
+class _PoetToy(_Toy):
+    mu: float = Field(1.0, ge=0, description="factor on the top-pair cross-section in the pseudo-data")
+    scale: float = Field(1.0, gt=0, le=1000, description="factor on luminosity and simulated statistics")
 
 
 class _DimuonToy(_Toy):
@@ -96,7 +107,7 @@ def data_make(
     Parameters
     ----------
     job : str
-        ``h4l``, ``hyy`` or ``dimuon``.
+        ``h4l``, ``hyy``, ``ttbar``, ``agc-poet`` or ``dimuon``.
     out : path
         Folder; made if missing, files of an earlier call are replaced.
     release : str, optional
@@ -147,6 +158,13 @@ def _write_higgs(job: str, out: Path, *, release: str, seed: int, **values: Any)
     return samples.make(job, out, release=release, seed=seed, **values)
 
 
+def _write_ttbar(job: str, out: Path, *, release: str, seed: int, **values: Any) -> Path:
+    from femtobarn.samples.ttbar import make_ttbar
+
+    form: Any = "poet" if job == "agc-poet" else values.pop("format")
+    return make_ttbar(out, seed=seed, form=form, **values)
+
+
 def _write_dimuon(job: str, out: Path, *, release: str, seed: int, events: int) -> Path:
     from femtobarn import samples
 
@@ -169,6 +187,8 @@ _JOBS: Final[Mapping[str, _Job]] = MappingProxyType(
     {
         "h4l": _Job(_HiggsToy, ("atlas-2020", "atlas-2025", "atlas-2016", "cms-nanoaod"), _write_higgs),
         "hyy": _Job(_HiggsToy, ("atlas-2020", "atlas-2025", "cms-nanoaod"), _write_higgs),
+        "ttbar": _Job(_TtbarToy, ("cms-nanoaod",), _write_ttbar),
+        "agc-poet": _Job(_PoetToy, ("agc-poet",), _write_ttbar),
         "dimuon": _Job(_DimuonToy, ("cms-nanoaod",), _write_dimuon),
     }
 )
@@ -211,11 +231,13 @@ def _published_histograms() -> list[dict[str, Any]]:
     return [{name: kinds.get(name, str)(text) for name, text in row.items()} for row in csv.DictReader(lines)]
 
 
-def same_samples(folder: Path, job: str, *, release: str, seed: int, settings: Sequence[str] = ()) -> bool:
+def same_samples(
+    folder: Path, job: str, *, release: str | None, seed: int, settings: Sequence[str] = ()
+) -> bool:
     """Whether :func:`data_make` filled a folder with exactly these samples."""
     if not (folder / "truth.json").is_file() or not (folder / "fileset.json").is_file():
         return False
-    wanted = {"job": job, "release": release, "seed": seed}
+    wanted: dict[str, Any] = {"job": job, "release": _release(job, _JOBS[job], release), "seed": seed}
     for name, value in read_parameters(_JOBS[job].settings, {}, list(settings)).model_dump().items():
         wanted[{"mass": "mass_gev"}.get(name, name)] = value
     truth = read_json(folder / "truth.json")

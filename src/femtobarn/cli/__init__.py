@@ -23,6 +23,7 @@ VERBS: Final = {
     "plot": ("plot", "draw the figures of a run again"),
     "report": ("report", "write the report of a run again"),
     "export": ("export", "write results in other programs' formats"),
+    "ttbar": ("ttbar", "tools of the top-pair job: fileset, validate, bench"),
     "new": ("new", "write a small analysis of your own to start from"),
     "data": ("data", "find, inspect and make input files"),
 }

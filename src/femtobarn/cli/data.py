@@ -25,13 +25,17 @@ app = typer.Typer(rich_markup_mode=None, context_settings=_HELP, no_args_is_help
     epilog="Example: femtobarn data make h4l --release atlas-2020 --seed 7 --set mu=1.5 --out toy",
 )
 def make(
-    job: Annotated[str, typer.Argument(help="h4l, hyy or dimuon")],
+    job: Annotated[str, typer.Argument(help="h4l, hyy, ttbar, agc-poet or dimuon")],
     out: Annotated[str, typer.Option(metavar="DIR", help="folder to write to")],
     release: Annotated[str | None, typer.Option(help="format to write; the job's first if not given")] = None,
     seed: Annotated[int, typer.Option(help="equal seeds give equal files")] = 1,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="mu, scale, mass (h4l, hyy); events (dimuon)"),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="mu, scale (all but dimuon), mass (h4l, hyy), format (ttbar); events (dimuon)",
+        ),
     ] = None,
     json: o.Json = False,
 ) -> None:
@@ -47,6 +51,9 @@ def make(
     answer(f"fileset: {made.fileset}   truth: {made.truth}")
     if job == "dimuon":
         say(f"run it:  femtobarn new dimuon; femtobarn run dimuon.py --fileset {made.fileset}")
+    elif job in ("ttbar", "agc-poet"):
+        version = " --set task=v0" if job == "agc-poet" else ""
+        say(f"run it:  femtobarn run ttbar{version} --fileset {made.fileset}")
     else:
         say(f"run it:  femtobarn run {job} --release {made.release} --fileset {made.fileset}")
 

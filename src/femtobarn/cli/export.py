@@ -17,7 +17,7 @@ Text = str | None
 @app.command(epilog="Example: femtobarn export workspace.json --to datacard --out card")
 def export(
     source: Annotated[str, typer.Argument(metavar="RUN|WORKSPACE.json|MODEL.yml", help="what to write")],
-    to: Annotated[str, typer.Option(metavar="FORMAT", help="pyhf, datacard, hepdata, json or csv")],
+    to: Annotated[str, typer.Option(metavar="FORMAT", help="pyhf, datacard, hepdata, json, csv or root")],
     out: Annotated[Text, typer.Option(metavar="PATH", help="file or directory to write")] = None,
     measurement: Annotated[Text, typer.Option(help="measurement by name")] = None,
     interp: Annotated[
@@ -25,6 +25,9 @@ def export(
     ] = None,
     channels: Annotated[Text, typer.Option(metavar="C,...", help="only these channels")] = None,
     patch: Annotated[Text, typer.Option(metavar="P.json[:NAME]", help="JSON patch or patch set")] = None,
+    skip_empty: Annotated[
+        bool, typer.Option("--skip-empty", help="leave out histograms without content (root)")
+    ] = False,
     json: o.Json = False,
 ) -> None:
     """Write a run or a likelihood in another program's format; what it cannot hold is said."""
@@ -32,7 +35,7 @@ def export(
     from femtobarn.cli.fit_options import model_options
 
     asked = model_options(measurement=measurement, interp=interp, channels=channels, patch=patch)
-    done = api.export(source, to, out=out, options=asked)
+    done = api.export(source, to, out=out, options=asked, skip_empty=skip_empty)
     for note in done.notes:
         say(f"note: {note}")
     if json:

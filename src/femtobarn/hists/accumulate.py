@@ -7,6 +7,7 @@ merging is addition of such pairs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,23 @@ def _fill(bins: Any, weights: Any, sums: Any) -> None:
             sums[row + 1, b] += (s - (t - v)) + (x - v)
             sums[row, b] = t
             x = w * w
+
+
+@numba.njit(cache=True)
+def _fill_each(bins: Any, weights: Any, sums: Any) -> None:
+    """Add weights (n, k) into ``sums`` (k, 4, nbins); the bins are looked up once for all k."""
+    for i in range(bins.shape[0]):
+        b = bins[i]
+        for k in range(weights.shape[1]):
+            x = weights[i, k]
+            w = x
+            for row in range(0, 4, 2):
+                s = sums[k, row, b]
+                t = s + x
+                v = t - s
+                sums[k, row + 1, b] += (s - (t - v)) + (x - v)
+                sums[k, row, b] = t
+                x = w * w
 
 
 def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:
@@ -100,6 +118,25 @@ class Histogram:
 
     def fill(self, key: Key, *values: NDArray[Any], weight: NDArray[Any] | float = 1.0) -> None:
         """Add events: one array of values an axis, all of one length."""
+        bins = self._bins(values)
+        weights = np.broadcast_to(np.asarray(weight, dtype=np.float64), bins.shape)
+        _fill(bins, weights, self.block(key))
+
+    def fill_each(self, keys: Sequence[Key], *values: NDArray[Any], weights: NDArray[Any]) -> None:
+        """Add the same events to several categories at once, with (n, keys) weights.
+
+        The bins are found once: so a weight variation costs an addition an event.
+        """
+        bins = self._bins(values)
+        if weights.shape != (len(bins), len(keys)):
+            raise ValueError(f"histogram {self.spec.name!r}: weights must be (events, categories)")
+        sums = np.stack([self.block(key) for key in keys])
+        _fill_each(bins, np.ascontiguousarray(weights, dtype=np.float64), sums)
+        for key, block in zip(keys, sums, strict=True):
+            self.blocks[key] = block
+
+    def _bins(self, values: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+        """Flat bin numbers (flow included) of equally long arrays, one an axis."""
         if len(values) != len(self.spec.axes):
             raise ValueError(
                 f"histogram {self.spec.name!r} has {len(self.spec.axes)} axes, not {len(values)}"
@@ -110,8 +147,7 @@ class Histogram:
             if len(array) != length:
                 raise ValueError(f"histogram {self.spec.name!r}: values differ in length")
             bins = bins * (axis.nbins + 2) + axis.index(array)
-        weights = np.broadcast_to(np.asarray(weight, dtype=np.float64), (length,))
-        _fill(bins, weights, self.block(key))
+        return bins
 
     def fill_binned(self, key: Key, sumw: NDArray[Any], sumw2: NDArray[Any]) -> None:
         """Add an already binned spectrum with flow bins (published histograms)."""

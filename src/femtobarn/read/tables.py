@@ -152,7 +152,8 @@ def _choose(ref: FileRef, names: Sequence[str], candidates: Sequence[Schema]) ->
     for schema in candidates or tables:
         # A tree's schema fits a table only by marks of its own: one without any would fit everything.
         if schema.matches(names) and (
-            schema.format == "csv" or (schema.format == "tree" and schema.requires)
+            schema.format == "csv"
+            or (schema.format == "tree" and (schema.requires or _speaks(schema, names)))
         ):
             return schema
     if not candidates:
@@ -174,6 +175,13 @@ def _choose(ref: FileRef, names: Sequence[str], candidates: Sequence[Schema]) ->
         near=nearest(missing, names),
         action="columns in this file: " + ", ".join(list(names)[:12]),
     )
+
+
+def _speaks(schema: Schema, names: Sequence[str]) -> bool:
+    """Whether most of these names are ones that the schema translates."""
+    logical = schema.logical(names)
+    known = sum(a != b or b in schema.columns for a, b in zip(names, logical, strict=True))
+    return 2 * known > len(names)
 
 
 def _require(url: str, known: Collection[str], names: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 import femtobarn
 from femtobarn.analysis import Analysis, Stored
 from femtobarn.errors import StoreError, UsageError
-from femtobarn.hists import Compensated, read_hists, write_hists
+from femtobarn.hists import Compensated, Histogram, read_hists, write_hists
 from femtobarn.outcome import CutRow, Outcome, Shard
 from femtobarn.records import NOMINAL, Dataset
 from femtobarn.run.engine import RunResult, Summary
@@ -27,6 +28,7 @@ from femtobarn.run.files import (
     strict,
     write_csv,
     write_json,
+    write_parquet,
     write_text,
 )
 from femtobarn.run.fingerprint import source_fingerprint, versions
@@ -124,6 +126,7 @@ class RunDirectory:
                 for file in plan.files
             ],
             "unused": dict(plan.unused),
+            "resources": _resources(analysis, settings.parameters),
             "datasets": {
                 d.name: {"metadata": dict(d.metadata), "kind": d.kind, "process": d.process,
                          "events": 0, "entries": plan.totals[d.name], "facts": {}, "sums": {}}
@@ -156,7 +159,10 @@ class RunDirectory:
             for e in result.failures
         ]
         datasets = list(manifest["datasets"])
-        categories = dict.fromkeys(outcome.histograms, ((), datasets, (NOMINAL.label,)))
+        categories = {
+            name: ((), _processes(item, datasets), (NOMINAL.label,))
+            for name, item in outcome.histograms.items()
+        }
         with replacing(self.path / "hists.zip") as scratch:
             write_hists(scratch, outcome.histograms.values(), categories)
         cutflow = {
@@ -167,9 +173,13 @@ class RunDirectory:
             for name in datasets
         }
         write_json(self.path / "cutflow.json", {"schema_version": SCHEMA_VERSION, **cutflow})
-        manifest["tables"] = sorted(outcome.tables)
+        # Tables named *.parquet are ntuples: for the user's own use, not read again by later steps.
+        manifest["tables"] = sorted(name for name in outcome.tables if not name.endswith(".parquet"))
         for name in outcome.tables:
-            write_csv(self.path / "tables" / f"{name}.csv", outcome.table(name))
+            if name.endswith(".parquet"):
+                write_parquet(self.path / "tables" / name, outcome.table(name))
+            else:
+                write_csv(self.path / "tables" / f"{name}.csv", outcome.table(name))
         manifest["finished"] = _now()
         write_json(self.manifest_path, manifest)
 
@@ -214,6 +224,21 @@ class RunDirectory:
             origin=manifest["origin"],
             model=MappingProxyType(dict(manifest["config"].get("model") or {})),
         )
+
+
+def _resources(analysis: Analysis, parameters: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The files besides the inputs that the results depend on, by hash."""
+    declared = analysis.resources(analysis.parameters(**parameters))
+    return {
+        name: {"path": one.path, "sha256": hashlib.sha256(Path(one.path).read_bytes()).hexdigest()}
+        for name, one in declared.items()
+        if Path(one.path).is_file()
+    }
+
+
+def _processes(histogram: Histogram, datasets: Sequence[str]) -> Sequence[str]:
+    """Categories to list even if empty: the datasets, unless the analysis fills under names of its own."""
+    return datasets if {key[1] for key in histogram.blocks} <= set(datasets) else ()
 
 
 def _read_table(path: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ __all__ = [
     "strict",
     "write_csv",
     "write_json",
+    "write_parquet",
     "write_text",
 ]
 
@@ -70,6 +71,17 @@ def write_text(path: Path, text: str | bytes) -> None:
     """Write a file by atomic rename."""
     with replacing(path) as scratch:
         scratch.write_bytes(text.encode() if isinstance(text, str) else text)
+
+
+def write_parquet(path: Path, columns: Mapping[str, Any]) -> None:
+    """Write a table as Parquet; text columns are dictionaries, which repeat cheaply."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrays = {name: pa.array(np.asarray(column)) for name, column in columns.items()}
+    text = [name for name, array in arrays.items() if pa.types.is_string(array.type)]
+    with replacing(path) as scratch:
+        pq.write_table(pa.table(arrays), scratch, use_dictionary=text, compression="zstd")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -15,7 +15,7 @@ import femtobarn
 from femtobarn.analysis import Analysis, Columns, Context, find_analysis
 from femtobarn.errors import DataError, FemtobarnError
 from femtobarn.outcome import Outcome
-from femtobarn.read import Source, open_source, read_events
+from femtobarn.read import Events, Source, open_source, read_events
 from femtobarn.records import Dataset, Part
 from femtobarn.run.fingerprint import source_fingerprint
 from femtobarn.run.plan import FilePlan
@@ -149,12 +149,21 @@ class Worker:
             variations=self._analysis.variations(self._parameters, task.dataset),
             histograms=self._histograms,
             resources=self._load_resources(),
+            peek=self._peek(task, file.source),
         )
         outcome = self._analysis.process(events, context)
         if not isinstance(outcome, Outcome):
             raise DataError(f"process() returned {type(outcome).__name__}, not an Outcome",
                             where=self._analysis.name)  # fmt: skip
         return outcome, file.bytes_of(events.names, part.entries)
+
+    def _peek(self, task: Task, source: Source) -> Events | None:
+        """The extra columns of the file's first events, if this part begins it."""
+        wanted = self._analysis.peek(self._parameters, task.dataset) if task.part.start == 0 else None
+        if wanted is None:
+            return None
+        stop = min(wanted.events, source.entries)
+        return read_events(source, (), wanted.columns, 0, stop, where=task.file.ref.url)
 
     def _open(self, file: FilePlan) -> _Open:
         """An open file, kept for the next parts; refused if it is not the planned one any more."""

@@ -87,8 +87,8 @@ def write_fileset(path: Path, truth: SampleTruth) -> Path:
     return _dump(path, fileset)
 
 
-def write_truth(path: Path, truth: SampleTruth) -> Path:
-    """Write truth.json: injected mu and mass, luminosity, and per process what was expected and made."""
+def write_truth(path: Path, truth: SampleTruth, **more: Any) -> Path:
+    """Write truth.json: injected mu and mass, luminosity, per process what was expected and made."""
     processes = {
         item.name: {
             "process": item.process,
@@ -108,5 +108,6 @@ def write_truth(path: Path, truth: SampleTruth) -> Path:
         "processes": processes,
         "pseudo_data": {name: entry["pseudo_data"] for name, entry in processes.items()},
         "pseudo_data_total": sum(item.generated for item in truth.datasets if item.kind == "data"),
+        **more,
     }
     return _dump(path, content)

@@ -1,0 +1,311 @@
+"""Jet selection, regions and observables of all object variations in one pass over the events.
+
+Everything that no variation changes (leptons, acceptance, identification) is decided once; a variation
+then costs a few multiplications a jet, and the four-vectors are made only for events that reach the
+search for the best three jets.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from femtobarn.kernels.counter_random import event_key, normal
+
+__all__ = [
+    "CONTROL", "MAX_JETS", "NOMINAL", "SCALE", "SIGNAL", "SMEAR", "JetCuts", "Rows", "best_trijet", "narrow",
+    "select_jets",
+]  # fmt: skip
+
+#: Kinds of object variation: none, all jets times a number, jets smeared by a relative width.
+NOMINAL, SCALE, SMEAR = 0, 1, 2
+#: Regions of a row: selected but in none, one tag, at least two tags.
+CONTROL, SIGNAL = 1, 2
+#: Jets of an event beyond this number cannot be held; such events do not exist in 13 TeV collisions.
+MAX_JETS: Final = 256
+#: Word that separates jet smearing from other draws for the same object.
+_JER: Final = np.uint64(1)
+#: No jet can have more momentum than the beams, GeV.
+_PT_LIMIT: Final = 13000.0
+
+
+class JetCuts(NamedTuple):
+    """What is asked of jets, and how they are varied.
+
+    Attributes
+    ----------
+    pt_min, eta_max : float, GeV
+    id_bits : int
+        Bits of the jet identification of which one must be set; 0 asks for nothing.
+    btag_cut : float
+    closed_control : bool
+        In the control region a jet exactly at the threshold counts as tagged.
+    energy_given : bool
+        The fourth column is the energy, not the mass.
+    vary_vectors : int
+        How a variation acts on the vectors of the trijet: 0 not at all, 1 on the momentum, 2 on all of it.
+    resort : bool
+        Order the selected jets by their varied momentum; else stored order.
+    seed : int
+    """
+
+    pt_min: float
+    eta_max: float
+    id_bits: int
+    btag_cut: float
+    closed_control: bool
+    energy_given: bool
+    vary_vectors: int
+    resort: bool
+    seed: int
+
+
+class Rows(NamedTuple):
+    """Selected events, one row an event and object variation, in event order.
+
+    Attributes
+    ----------
+    event : (r,) int64
+        Number of the event within the part.
+    variation : (r,) int8
+        Position of the variation in what was asked for.
+    region : (r,) int8
+        0 (four jets, no tag), CONTROL or SIGNAL.
+    observable : (r,) float64, GeV
+        Sum of the jets' pT in the control region, mass of the best trijet in the signal region.
+    njet, nbtag : (r,) int16
+    pt : (r, 4) float64, GeV
+        The first four selected jets.
+    """
+
+    event: Any
+    variation: Any
+    region: Any
+    observable: Any
+    njet: Any
+    nbtag: Any
+    pt: Any
+
+
+def narrow(values: NDArray[Any]) -> NDArray[Any]:
+    """The values as float32 if nothing is lost: kernels are compiled for what files store."""
+    if values.dtype != np.float64:
+        return values
+    small = values.astype(np.float32)
+    return small if np.array_equal(values, small, equal_nan=True) else values
+
+
+@numba.njit(cache=True)
+def best_trijet(px: Any, py: Any, pz: Any, energy: Any, btag: Any, n: int, btag_cut: float) -> Any:
+    """Mass of the three jets, at least one tagged, whose vector sum has the largest pT; -1 without any.
+
+    Parameters
+    ----------
+    px, py, pz, energy, btag : (>= n,) float, GeV
+    n : int
+    btag_cut : float
+
+    The first in lexicographic order wins among equals.
+    """
+    best, bi, bj, bk = -1.0, -1, -1, -1
+    for i in range(n):
+        for j in range(i + 1, n):
+            x2, y2 = px[i] + px[j], py[i] + py[j]
+            tagged = btag[i] > btag_cut or btag[j] > btag_cut
+            for k in range(j + 1, n):
+                if not tagged and not btag[k] > btag_cut:
+                    continue
+                x, y = x2 + px[k], y2 + py[k]
+                square = x * x + y * y
+                if square > best:
+                    best, bi, bj, bk = square, i, j, k
+    if bi < 0:
+        return -1.0
+    x = px[bi] + px[bj] + px[bk]
+    y = py[bi] + py[bj] + py[bk]
+    z = pz[bi] + pz[bj] + pz[bk]
+    e = energy[bi] + energy[bj] + energy[bk]
+    return np.sqrt(max(e * e - x * x - y * y - z * z, 0.0))
+
+
+@numba.njit(cache=True)
+def order_by_pt(pt: Any, index: Any, n: int) -> None:
+    """Sort the first n jets by falling pT in place, keeping the order of equals (insertion sort)."""
+    for i in range(1, n):
+        p, k = pt[i], index[i]
+        j = i - 1
+        while j >= 0 and pt[j] < p:
+            pt[j + 1], index[j + 1] = pt[j], index[j]
+            j -= 1
+        pt[j + 1], index[j + 1] = p, k
+
+
+@numba.njit(cache=True)
+def factor_of(kind: int, size: float, key: Any, index: int) -> Any:
+    """What a variation multiplies the pT of the stored jet ``index`` with."""
+    if kind == SCALE:
+        return size
+    if kind == SMEAR:
+        return max(0.0, 1.0 + size * normal(key, np.uint64(index), _JER))
+    return 1.0
+
+
+@numba.njit(cache=True)
+def largest_factor(kinds: Any, sizes: Any) -> Any:
+    """No variation multiplies a pT with more than this (a 53-bit uniform bounds the normal at 8.65)."""
+    most = 1.0
+    for v in range(len(kinds)):
+        if kinds[v] == SCALE:
+            most = max(most, sizes[v])
+        elif kinds[v] == SMEAR:
+            most = max(most, 1.0 + 8.66 * sizes[v])
+    return most
+
+
+@numba.njit(cache=True)
+def eligible_jets(
+    first: int, last: int, pt: Any, eta: Any, jet_id: Any, most: float, cuts: Any, out: Any
+) -> Any:
+    """Number of jets that may pass under some variation; their positions go to ``out``."""
+    n = 0
+    for j in range(first, last):
+        if np.float64(pt[j]) * most <= cuts.pt_min:
+            continue
+        if abs(np.float64(eta[j])) < cuts.eta_max and (cuts.id_bits == 0 or (jet_id[j] & cuts.id_bits) != 0):
+            out[n] = j
+            n += 1
+    return n
+
+
+@numba.njit(cache=True)
+def _jet_vector(
+    j: int, pt: Any, eta: Any, phi: Any, mass: Any, energy_given: Any, out: Any, row: int
+) -> None:
+    p, h, a, m = np.float64(pt[j]), np.float64(eta[j]), np.float64(phi[j]), np.float64(mass[j])
+    out[row, 0] = p * np.cos(a)
+    out[row, 1] = p * np.sin(a)
+    out[row, 2] = p * np.sinh(h)
+    out[row, 3] = m if energy_given else m * m
+
+
+@numba.njit(cache=True)
+def _bad_event(first: int, last: int, pt: Any) -> Any:
+    for j in range(first, last):
+        # Written so that not-a-number is bad, too.
+        if not (pt[j] >= 0.0 and pt[j] <= _PT_LIMIT):
+            return True
+    return last - first > MAX_JETS
+
+
+@numba.njit(cache=True)
+def select_jets(
+    chosen: Any, offsets: Any, pt: Any, eta: Any, phi: Any, mass: Any, btag: Any, jet_id: Any,
+    run: Any, lumi: Any, event: Any, kinds: Any, sizes: Any, cuts: Any,
+) -> Any:  # fmt: skip
+    """Regions and observables of all object variations.
+
+    Parameters
+    ----------
+    chosen : (n,) bool
+        Events to look at.
+    offsets : (n + 1,) int64
+    pt, eta, phi, mass, btag : (m,) float, GeV
+        Jets; ``mass`` may be the energy, see ``cuts``.
+    jet_id : (m,) int, or empty if ``cuts.id_bits`` is 0
+    run, lumi, event : (n,) int
+        Name the smearing; may be empty if nothing is smeared.
+    kinds : (v,) int64, sizes : (v,) float64
+        The variations.
+    cuts : JetCuts
+
+    Returns
+    -------
+    rows : Rows of events with at least four jets
+    bad : (n,) bool
+        Events with a jet pT that is no number, negative or above 13 TeV (they are in no row).
+    """
+    n_events = len(offsets) - 1
+    room = len(kinds) * np.sum(chosen)
+    r_event = np.empty(room, np.int64)
+    r_variation = np.empty(room, np.int8)
+    r_region = np.empty(room, np.int8)
+    r_observable = np.empty(room, np.float64)
+    r_njet = np.empty(room, np.int16)
+    r_nbtag = np.empty(room, np.int16)
+    r_pt = np.empty((room, 4), np.float64)
+    bad = np.zeros(n_events, np.bool_)
+    eligible = np.empty(MAX_JETS, np.int64)
+    index = np.empty(MAX_JETS, np.int64)
+    vpt = np.empty(MAX_JETS)
+    factors = np.empty(MAX_JETS)
+    vector = np.empty((MAX_JETS, 4))
+    px, py, pz, energy = np.empty(MAX_JETS), np.empty(MAX_JETS), np.empty(MAX_JETS), np.empty(MAX_JETS)
+    tag = np.empty(MAX_JETS)
+    smeared = np.any(kinds == SMEAR)
+    most = largest_factor(kinds, sizes)
+    row = 0
+    for i in range(n_events):
+        first, last = offsets[i], offsets[i + 1]
+        if _bad_event(first, last, pt):
+            bad[i] = True
+            continue
+        if not chosen[i] or last - first < 4:
+            continue
+        n_eligible = eligible_jets(first, last, pt, eta, jet_id, most, cuts, eligible)
+        if n_eligible < 4:
+            continue
+        key = event_key(cuts.seed, run[i], lumi[i], event[i]) if smeared else np.uint64(0)
+        have_vectors = False
+        for v in range(len(kinds)):
+            n = 0
+            for e in range(n_eligible):
+                j = eligible[e]
+                f = factor_of(kinds[v], sizes[v], key, j - first)
+                p = np.float64(pt[j]) * f
+                if p > cuts.pt_min:
+                    index[n], vpt[n], factors[e] = e, p, f
+                    n += 1
+            if n < 4:
+                continue
+            if cuts.resort:
+                order_by_pt(vpt, index, n)
+            open_tags, closed_tags, total = 0, 0, 0.0
+            for a in range(n):
+                tag[a] = np.float64(btag[eligible[index[a]]])
+                open_tags += tag[a] > cuts.btag_cut
+                closed_tags += tag[a] >= cuts.btag_cut
+                total += vpt[a]
+            control = closed_tags if cuts.closed_control else open_tags
+            region, observable = 0, 0.0
+            if open_tags >= 2:
+                region = SIGNAL
+                if not have_vectors:
+                    for e in range(n_eligible):
+                        _jet_vector(eligible[e], pt, eta, phi, mass, cuts.energy_given, vector, e)
+                    have_vectors = True
+                for a in range(n):
+                    e = index[a]
+                    f = factors[e] if cuts.vary_vectors > 0 else 1.0
+                    px[a], py[a], pz[a] = vector[e, 0] * f, vector[e, 1] * f, vector[e, 2] * f
+                    g = f if cuts.vary_vectors == 2 else 1.0
+                    if cuts.energy_given:
+                        energy[a] = vector[e, 3] * g
+                    else:
+                        square = px[a] * px[a] + py[a] * py[a] + pz[a] * pz[a]
+                        energy[a] = np.sqrt(square + vector[e, 3] * g * g)
+                observable = best_trijet(px, py, pz, energy, tag, n, cuts.btag_cut)
+            elif control == 1:
+                region, observable = CONTROL, total
+            r_event[row], r_variation[row], r_region[row] = i, v, region
+            r_observable[row], r_njet[row], r_nbtag[row] = observable, n, open_tags
+            for a in range(4):
+                r_pt[row, a] = vpt[a]
+            row += 1
+    rows = (
+        r_event[:row], r_variation[:row], r_region[:row], r_observable[:row],
+        r_njet[:row], r_nbtag[:row], r_pt[:row],
+    )  # fmt: skip
+    return rows, bad
