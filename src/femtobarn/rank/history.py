@@ -9,25 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from femtobarn.catalog.runrecords import CLASSES, Pair
-from femtobarn.errors import DataError, UsageError, nearest
+from femtobarn.errors import UsageError, nearest
 
 __all__ = ["PROTOCOLS", "ClassHistory", "Events", "Past", "Protocol", "Target", "class_histories"]
 
 Ints = npt.NDArray[np.int64]
-ProtocolName = Literal["run-ordered", "run-ordered+express", "embargo", "append", "append-embargo"]
+Floats = npt.NDArray[np.float64]
 
 PROTOCOLS: Final[tuple[str, ...]] = (
     "run-ordered", "run-ordered+express", "embargo", "append", "append-embargo",
 )  # fmt: skip
 EXPRESS: Final = 0
 PROMPT: Final = 1
-_RECO: Final = {"express": EXPRESS, "prompt": PROMPT}
+#: Codes of reconstructions; the first two are evaluated.
+_EVALUATED: Final = ("express", "prompt")
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,18 @@ class Events:
         return len(self.run)
 
     @classmethod
-    def from_pairs(cls, pairs: Sequence[Pair]) -> Events:
-        """Express and prompt events of a defined class; the others are counted, the class first."""
+    def from_pairs(cls, pairs: Sequence[Pair], recos: Sequence[str] = _EVALUATED) -> Events:
+        """Express and prompt events of a defined class; the others are counted, the class first.
+
+        ``recos`` other than these two is for suggestions alone; a reconstruction's code is its position.
+        """
+        codes = {name: i for i, name in enumerate(recos)}
         defined = [pair for pair in pairs if pair.run_class in CLASSES]
-        kept = [pair for pair in defined if pair.key.reco in _RECO]
+        kept = [pair for pair in defined if pair.key.reco in codes]
         names: dict[str | None, int] = {}
         rows = [
             (
-                pair.key.run, _RECO[pair.key.reco], CLASSES.index(pair.run_class), pair.reference.run,
+                pair.key.run, codes[pair.key.reco], CLASSES.index(pair.run_class), pair.reference.run,
                 pair.order, names.setdefault(pair.dataset, len(names)),
             )
             for pair in kept
@@ -167,8 +172,8 @@ def last_use(codes: Ints, positions: Ints, size: int) -> Ints:
 class ClassHistory:
     """The events of one class, sorted as a protocol counts them: oldest first."""
 
-    def __init__(self, events: Events, run_class: int, protocol: Protocol) -> None:
-        mine = np.flatnonzero(events.run_class == run_class)
+    def __init__(self, events: Events, run_class: int | None, protocol: Protocol) -> None:
+        mine = np.arange(len(events)) if run_class is None else np.flatnonzero(events.run_class == run_class)
         run, reco, order = events.run[mine], events.reco[mine], events.order[mine]
         # In one run prompt is newer than express; ties of a damaged order column fall back on that.
         keys = (reco, run, order) if protocol.by_order else (reco, run)
@@ -218,16 +223,3 @@ def class_histories(events: Events, protocol: Protocol) -> Iterator[tuple[str, C
     for i, name in enumerate(CLASSES):
         if np.any(events.run_class == i):
             yield name, ClassHistory(events, i, protocol)
-
-
-def check_orders(events: Events) -> None:
-    """Refuse an ``order`` column that says the same position twice."""
-    values, counts = np.unique(events.order, return_counts=True)
-    if np.any(counts > 1):
-        raise DataError(f"the order {int(values[np.argmax(counts > 1)])} is given to several pairs",
-                        where="column order")  # fmt: skip
-
-
-def column_of(values: Any) -> Ints:
-    """Any sequence of integers as a column."""
-    return np.asarray(values, dtype=np.int64)

@@ -34,6 +34,8 @@ def latest_any(past: Past) -> Floats:
 
 def neighbour(past: Past) -> Floats:
     """As latest, but nearest in run number first; ties: lower run, then newest."""
+    if not past.history.protocol.by_order:
+        return latest(past)  # the past has only earlier runs in their order: nearest is newest
     behind = 2 * np.abs(past.run - past.target.run) + (past.run > past.target.run)
     size = len(past)
     closeness = np.arange(size) - behind * size
@@ -96,9 +98,9 @@ RANKERS: Final[dict[str, Callable[[Past], Floats]]] = {
 
 def rank_of(past: Past, keys: Floats, code: int) -> int:
     """Rank (1 = best) of a candidate; 0 if it is not one."""
-    candidates = past.candidates
-    if code < 0 or not np.any(candidates == code):
+    if code < 0 or past.last_any[code] < 0:
         return 0
+    candidates = past.candidates
     return 1 + int(np.count_nonzero(keys[candidates] > keys[code]))
 
 
