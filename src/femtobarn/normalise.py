@@ -97,7 +97,7 @@ def _divide(stored: Stored, name: str, group: str, product: float, sumw: Any) ->
         if abs(seen) < _CANCELLED * size:
             return Normalisation(
                 group, 0.0,
-                f"cannot be normalised from this file: its signed weights cancel (sum {seen:.4g} of {size:.4g})",
+                f"cannot be normalised from this file: its weights cancel (sum {seen:.4g} of {size:.4g})",
                 usable=False,
             )  # fmt: skip
         return Normalisation(group, product / seen, note)

@@ -107,9 +107,9 @@ def test_atlas_2016_simulation(tmp_path: Path, shared: Shared) -> None:
 
 def test_a_cancelling_sample_is_flagged_not_scaled(tmp_path: Path) -> None:
     from femtobarn.analysis import Stored, find_analysis
+    from femtobarn.catalog import RELEASES
     from femtobarn.normalise import simulation_factors
     from femtobarn.outcome import Outcome
-    from femtobarn.catalog import RELEASES
     from femtobarn.records import Dataset
 
     weights = np.tile([1.0, -1.0], 7500)
@@ -142,10 +142,14 @@ def test_cms_published_histograms(tmp_path: Path, published: str, shared: Shared
     assert drawn["data"]["values"] == expected["bins"]["data"]
     for process in ("ZZ", "DY", "H", "ttbar"):
         assert drawn["processes"][process]["values"] == pytest.approx(expected["bins"][process], rel=1e-6)
-        assert drawn["processes"][process]["variances"] == pytest.approx(expected["bins_variance"][process], rel=1e-6)
+        assert drawn["processes"][process]["variances"] == pytest.approx(
+            expected["bins_variance"][process], rel=1e-6
+        )
     fit = json.loads((out / "fit.json").read_text())
     window = fit["results"]["counting"]["121-130"]
-    assert [window[key] for key in ("n", "b", "s", "Z")] == pytest.approx([11, 3.562857, 6.763618, 3.042692], abs=1e-3)
+    assert [window[key] for key in ("n", "b", "s", "Z")] == pytest.approx(
+        [11, 3.562857, 6.763618, 3.042692], abs=1e-3
+    )
     assert window["p0"] == pytest.approx(expected["counting"]["121-130"]["p_poisson"], rel=1e-6)
     shape, free, constrained = (
         fit["results"][name] for name in ("shape", "shape_free_background", "shape_zz_constrained")
@@ -154,7 +158,9 @@ def test_cms_published_histograms(tmp_path: Path, published: str, shared: Shared
     assert shape["mu"]["error_up"] == pytest.approx(0.486, abs=0.01)
     assert shape["mu"]["error_down"] == pytest.approx(0.396, abs=0.01)
     assert shape["Z0"] == pytest.approx(3.330, abs=0.01)
-    assert [free["mu"]["value"], free["bkg_norm"]["value"], free["Z0"]] == pytest.approx([0.957, 1.080, 3.021], abs=0.01)
+    assert [free["mu"]["value"], free["bkg_norm"]["value"], free["Z0"]] == pytest.approx(
+        [0.957, 1.080, 3.021], abs=0.01
+    )
     assert [constrained["mu"]["value"], constrained["Z0"]] == pytest.approx([0.979, 3.186], abs=0.01)
     assert fit["mle"]["status"] == "ok"
     assert 3.0 < fit["significance"]["z0"] < shape["Z0"]
@@ -174,7 +180,9 @@ def test_cms_candidate_tables(tmp_path: Path, shared: Shared) -> None:
     assert len(candidates(finished)) == sum(names.values())
 
 
-def test_tables_and_histograms_of_one_year_are_refused(tmp_path: Path, published: str, shared: Shared) -> None:
+def test_tables_and_histograms_of_one_year_are_refused(
+    tmp_path: Path, published: str, shared: Shared
+) -> None:
     with pytest.raises(ConfigError, match="count twice"):
         run(tmp_path / "r", "cms-run1", published, f"data={shared('data/B/4mu_2012.csv')}")
 

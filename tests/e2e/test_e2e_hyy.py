@@ -16,7 +16,12 @@ Shared = Callable[[str], Path]
 
 def run(out: Path, release: str, file: Path, *settings: str) -> api.Finished:
     request = api.Request(
-        what="hyy", release=release, files=(f"data={file}",), settings=settings, out=str(out), executor="serial"
+        what="hyy",
+        release=release,
+        files=(f"data={file}",),
+        settings=settings,
+        out=str(out),
+        executor="serial",
     )
     return api.run(request, process_only=True)
 
@@ -53,7 +58,10 @@ def test_cms_candidate_table(tmp_path: Path, shared: Shared) -> None:
 
 @pytest.mark.parametrize(
     ("release", "name"),
-    [("atlas-2025", "ODEO_FEB2025_v0_exactly4lep_data15_periodD.exactly4lep.root"), ("atlas-2020", "data_D.4lep.root")],
+    [
+        ("atlas-2025", "ODEO_FEB2025_v0_exactly4lep_data15_periodD.exactly4lep.root"),
+        ("atlas-2020", "data_D.4lep.root"),
+    ],
 )
 def test_no_diphotons_in_four_lepton_files(tmp_path: Path, shared: Shared, release: str, name: str) -> None:
     finished = run(tmp_path / "r", release, shared(f"data/A/{name}"))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from femtobarn import samples
 from femtobarn.analysis import Stored, find_analysis
@@ -18,6 +19,10 @@ from femtobarn.run.plan import make_plan
 from femtobarn.run.store import Store
 
 __all__ = ["Toy", "closure", "pull"]
+
+_TOYS_A_SIMULATION: Final = 10
+#: Toys and simulations draw from different seeds.
+_APART: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ class Toy:
 def closure(
     job: str, *, release: str, seeds: Iterable[int], mu: float = 1.0, mass: float = 125.0
 ) -> list[Toy]:
-    """Analyse pseudo-data of many seeds against one simulation.
+    """Analyse pseudo-data of many seeds against simulation.
 
     Parameters
     ----------
@@ -40,7 +45,7 @@ def closure(
         ``h4l`` or ``hyy``.
     release : str
     seeds : iterable of int
-        One toy each; the simulation has its own seed.
+        One toy each; every ten toys share a simulation.
     mu, mass : float
         Truth of the pseudo-data: signal strength, and Higgs mass in GeV (of the simulation, too).
     """
@@ -56,12 +61,17 @@ def closure(
     toys = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        made = samples.make(job, folder / "mc", release=release, seed=0, mu=mu, mass=mass)
-        plan, simulated = process(made, folder / "store")
-        mc = tuple(dataset for dataset in plan.datasets if dataset.kind == "mc")
-        for seed in seeds:
+        for number, seed in enumerate(seeds):
+            if number % _TOYS_A_SIMULATION == 0:
+                # Its own statistical error is common to all toys that use it: take a new one now and then.
+                place = folder / f"mc{number}"
+                made = samples.make(job, place, release=release, seed=number, mu=mu, mass=mass)
+                plan, simulated = process(made, folder / "store")
+                mc = tuple(dataset for dataset in plan.datasets if dataset.kind == "mc")
             place = folder / f"toy{seed}"
-            made = samples.make(job, place, release=release, seed=seed, mu=mu, mass=mass, simulate=False)
+            made = samples.make(
+                job, place, release=release, seed=_APART + seed, mu=mu, mass=mass, simulate=False
+            )
             data_plan, data = process(made, folder / "store")
             total = _without_data(simulated.outcome) + data.outcome
             entries = {d.name: simulated.processed[d.name] for d in mc} | dict(data.processed)
@@ -69,6 +79,7 @@ def closure(
                 job, (*mc, *data_plan.datasets), parameters, total, MappingProxyType(entries), origin="toy"
             )
             toys.append(Toy(seed, mu, analysis.infer(stored)))
+            shutil.rmtree(place)
     return toys
 
 

@@ -80,6 +80,8 @@ def resolve(request: Request) -> Resolved:
     source = file.analysis if file is not None else request.what
     if folder is not None and source.endswith(".py") and not Path(source).exists():
         source = str(folder / source)
+    if source.endswith(".py"):
+        source = str(Path(source).absolute())
     analysis = find_analysis(source)
     parameters = _parameters(analysis, request, file)
     datasets, inputs = _datasets(request, file, folder)
@@ -118,6 +120,16 @@ def resolve(request: Request) -> Resolved:
     )
 
 
+def _absolute(option: str) -> str:
+    """``NAME=PATH`` or a bare path with the path made absolute; addresses stay."""
+    if "://" in option:
+        return option
+    name, equals, path = option.partition("=")
+    if not equals or "/" in name:
+        name, equals, path = "", "", option
+    return f"{name}{equals}{Path(path).expanduser().absolute()}"
+
+
 def _run_file(what: str) -> tuple[RunFile | None, Path | None]:
     if not what.endswith(_RUN_FILE):
         return None, None
@@ -148,9 +160,12 @@ def _datasets(
         ]
     if fileset and files:
         raise UsageError("--files and --fileset exclude each other", action="put all files into the fileset")
+    # Absolute, so that the run can be resumed from anywhere and its parts be processed by any machine.
     if fileset:
-        return read_fileset(Path(fileset)), {"fileset": str(fileset)}
+        path = Path(fileset).absolute()
+        return read_fileset(path), {"fileset": str(path)}
     if files:
+        files = [_absolute(option) for option in files]
         return datasets_from_files(files), {"files": files}
     raise UsageError(
         "no input files were named",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,15 @@ from typing import Any, Final
 
 from femtobarn.api.inputs import Request, Resolved, resolve
 from femtobarn.api.results import finish
-from femtobarn.errors import ConfigError, LossError, UsageError
+from femtobarn.errors import ConfigError, FemtobarnError, LossError, UsageError
 from femtobarn.run.directory import RunDirectory
 from femtobarn.run.engine import Progress, RunResult, execute
 from femtobarn.run.executors import choose
 from femtobarn.run.ledger import read_ledger
 from femtobarn.run.lock import locked
 from femtobarn.run.plan import Plan, make_plan
-from femtobarn.run.slices import merge_slices, run_slice, slice_folders
+from femtobarn.run.planfile import read_plan
+from femtobarn.run.slices import merge_slices, run_slice, slice_folder, slice_folders
 from femtobarn.run.store import Store, cache_root
 
 __all__ = ["Finished", "merge", "plan", "resume", "run", "status"]
@@ -74,42 +75,100 @@ def run(
     LossError
         Parts failed and that was not allowed; the run directory says which and why.
     """
-    resolved, planned = plan(request)
+    resolved = resolve(request)
     folder = RunDirectory(Path(resolved.out or _default_out(resolved.analysis.name)))
     salt = _check_existing(folder, resolved)
+    planned = _plan_for(folder, resolved, part)
+    if resolved.fresh:
+        _clear(folder, part)
+    folder.path.mkdir(parents=True, exist_ok=True)
     name, executor = choose(
         resolved.executor, workers=resolved.workers, parts=len(planned.parts), events=planned.events
     )
-    if resolved.fresh and part is None:
-        _clear(folder)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with _nothing() if part is not None else locked(folder.path):
-        if part is None or not folder.manifest_path.exists():
-            folder.begin(
-                resolved.settings, resolved.analysis, planned, command=resolved.command,
-                seed=getattr(resolved.parameters, "seed", None), salt=salt,
-                execution={"executor": name, "workers": resolved.workers,
-                           "allow_missing": resolved.allow_missing, "process_only": process_only},
-            )  # fmt: skip
-        tell = progress(planned) if progress is not None else None
-        common: dict[str, Any] = {"parameters": resolved.parameters, "source": resolved.source, "salt": salt, "progress": tell}  # fmt: skip
+    execution = {
+        "executor": name, "workers": resolved.workers,
+        "allow_missing": resolved.allow_missing, "process_only": process_only,
+    }  # fmt: skip
+    common: dict[str, Any] = {"parameters": resolved.parameters, "source": resolved.source}
+    with _saying_how_to_go_on(folder, part):
         if part is not None:
-            result = run_slice(folder.path, planned, resolved.analysis, executor, part=part,
-                               config=resolved.settings.to_json(), **common)  # fmt: skip
-            _refuse_loss(folder, result, resolved.allow_missing)
+            if not folder.manifest_path.exists():
+                _begin(folder, resolved, planned, "", execution)
+            result = run_slice(
+                folder.path, planned, resolved.analysis, executor, part=part,
+                config=resolved.settings.to_json(),
+                progress=progress(planned) if progress is not None else None, **common,
+            )  # fmt: skip
+            _refuse_loss(folder, result, resolved.allow_missing, part)
             return Finished(folder.path, result)
-        store = Store(cache_root() / "parts")
-        result = execute(planned, resolved.analysis, executor, store, ledger=folder.ledger_path, **common)
-        return _close(folder, resolved, planned, result, process_only=process_only)
+        with locked(folder.path):
+            warnings = _changed_inputs(folder, planned)
+            _begin(folder, resolved, planned, salt, execution)
+            store = Store(cache_root() / "parts", [item / "parts" for item in slice_folders(folder.path)])
+            result = execute(
+                planned, resolved.analysis, executor, store, ledger=folder.ledger_path, salt=salt,
+                progress=progress(planned) if progress is not None else None, **common,
+            )  # fmt: skip
+            return _close(folder, resolved, planned, result, warnings, process_only=process_only)
+
+
+def _plan_for(folder: RunDirectory, resolved: Resolved, part: tuple[int, int] | None) -> Plan:
+    """The plan: for a slice the one that the run directory holds already, so that all slices share it."""
+    if (
+        part is not None
+        and folder.plan_path.exists()
+        and folder.manifest_path.exists()
+        and not resolved.fresh
+    ):
+        found: Plan = read_plan(folder.plan_path)
+        return found
+    return make_plan(resolved.analysis, resolved.parameters, resolved.datasets, resolved.sizing)
+
+
+def _begin(
+    folder: RunDirectory, resolved: Resolved, planned: Plan, salt: str, execution: Mapping[str, Any]
+) -> None:
+    folder.begin(
+        resolved.settings, resolved.analysis, planned, command=resolved.command,
+        seed=getattr(resolved.parameters, "seed", None), salt=salt, execution=execution,
+    )  # fmt: skip
 
 
 @contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+def _saying_how_to_go_on(folder: RunDirectory, part: tuple[int, int] | None) -> Iterator[None]:
+    """Whatever stops a run (Ctrl-C, a signal) says how to continue it."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as stop:
+        again = "repeat this command" if part is not None else f"femtobarn resume {folder.path}"
+        stop.add_note(f"what is done is kept; go on with: {again}")
+        raise
+
+
+def _changed_inputs(folder: RunDirectory, planned: Plan) -> list[str]:
+    """A warning if files differ from those that the run in this directory was planned with."""
+    if not folder.plan_path.exists():
+        return []
+    try:
+        before = {
+            file.ref.url: (file.uuid, file.size) for file in read_plan(folder.plan_path).files if file.uuid
+        }
+    except FemtobarnError:
+        return []
+    changed = [
+        file.ref.url
+        for file in planned.files
+        if before.get(file.ref.url, (file.uuid, file.size)) != (file.uuid, file.size)
+    ]
+    if not changed:
+        return []
+    return [f"{len(changed)} files changed since the run began and are processed anew, first {changed[0]}"]
 
 
 def _default_out(name: str) -> str:
-    return f"runs/{name}-{datetime.datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    return f"runs/{name}-{dt.datetime.now().astimezone():%Y%m%d-%H%M%S}"
 
 
 def _check_existing(folder: RunDirectory, resolved: Resolved) -> str:
@@ -131,28 +190,57 @@ def _check_existing(folder: RunDirectory, resolved: Resolved) -> str:
     return str(folder.manifest().get("salt", ""))
 
 
-def _clear(folder: RunDirectory) -> None:
-    """Remove an earlier run (and only a run)."""
-    if folder.manifest_path.exists():
-        with locked(folder.path):
-            pass
-        shutil.rmtree(folder.path)
+def _clear(folder: RunDirectory, part: tuple[int, int] | None) -> None:
+    """Remove an earlier run, or one slice of it (and nothing that is not a run)."""
+    target = folder.path if part is None else slice_folder(folder.path, *part)
+    if not (folder.manifest_path if part is None else target / "slice.json").exists():
+        return
+    with locked(target):
+        # Renamed first: a kill while files are removed must not leave half a run under its name.
+        doomed = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old")
+        target.rename(doomed)
+    shutil.rmtree(doomed)
 
 
 def _close(
-    folder: RunDirectory, resolved: Resolved, planned: Plan, result: RunResult, *, process_only: bool
+    folder: RunDirectory,
+    resolved: Resolved,
+    planned: Plan,
+    result: RunResult,
+    warnings: Sequence[str] = (),
+    *,
+    process_only: bool,
 ) -> Finished:
     """Write results; all later steps follow unless only processing was asked for."""
     _refuse_loss(folder, result, resolved.allow_missing)
-    warnings = [f"{url} is not used: {reason}" for url, reason in planned.unused.items()]
+    told = [f"{url} is not used: {reason}" for url, reason in planned.unused.items()]
+    told += [*warnings, *_limits(resolved, planned)]
     if not result.summary.complete:
-        warnings.append(f"{result.summary.lost_fraction:.2%} of the input is lost (--allow-missing)")
-    folder.complete(result, warnings)
+        told.append(f"{result.summary.lost_fraction:.2%} of the input is lost (--allow-missing)")
+    folder.complete(result, told)
     headline = "" if process_only else finish(folder, resolved.analysis)
     return Finished(folder.path, result, headline)
 
 
-def _refuse_loss(folder: RunDirectory, result: RunResult, allowed: bool) -> None:  # noqa: FBT001
+def _limits(resolved: Resolved, planned: Plan) -> list[str]:
+    """What was left out on purpose; that is no loss, but readers must know."""
+    sizing = resolved.sizing
+    limits = [("files", sizing.max_files), ("events", sizing.max_events)]
+    total = sum(planned.totals.values())
+    return [
+        f"only the first {most} {what} of each dataset were asked for (--max-{what}): "
+        f"{planned.events} of {total} events"
+        for what, most in limits
+        if most is not None
+    ]
+
+
+def _refuse_loss(
+    folder: RunDirectory,
+    result: RunResult,
+    allowed: bool,  # noqa: FBT001
+    part: tuple[int, int] | None = None,
+) -> None:
     summary = result.summary
     if summary.complete or (allowed and summary.done + summary.cached > 0):
         return
@@ -160,18 +248,19 @@ def _refuse_loss(folder: RunDirectory, result: RunResult, allowed: bool) -> None
         {"dataset": e.dataset, "file": e.file, "start": e.start, "stop": e.stop, "error": e.error}
         for e in result.failures
     ]
-    folder.note(ledger=summary.to_json(), failures=failures)
+    if part is None:
+        folder.note(ledger=summary.to_json(), failures=failures)
     reasons = list(dict.fromkeys(failure["error"] for failure in failures))
     shown = "\n".join(f"  - {reason}" for reason in reasons[:_SHOWN])
     more = f"\n  - and {len(reasons) - _SHOWN} more reasons" if len(reasons) > _SHOWN else ""
     counts = f"{summary.failed} of {summary.total} parts failed"
     if summary.missing:
         counts += f", {summary.missing} are missing"
+    again = "repeat this command" if part is not None else f"go on with: femtobarn resume {folder.path}"
     raise LossError(
         f"{counts}: {summary.lost_fraction:.2%} of the input is lost\n{shown}{more}",
         where=str(folder.path),
-        action=f"mend the inputs, then: femtobarn resume {folder.path} "
-        "(or accept the loss with --allow-missing)",
+        action=f"mend the inputs, then {again} (or accept the loss with --allow-missing)",
     )
 
 
@@ -218,22 +307,25 @@ def merge(
     """Add the slices of one or several run directories; completeness is verified, not assumed."""
     first = RunDirectory(Path(paths[0]))
     request = _request_of(first, allow_missing=allow_missing or None, out=str(out) if out else None)
-    resolved, planned = plan(request)
-    salt = str(first.manifest().get("salt", ""))
+    resolved = resolve(request)
+    planned: Plan = read_plan(first.plan_path)
+    execution = first.manifest()["execution"]
     folders = [folder for path in paths for folder in slice_folders(Path(path))]
-    config = resolved.settings.to_json()
-    result = merge_slices(
-        folders, planned, resolved.analysis, parameters=resolved.parameters, config=config, salt=salt
-    )
     target = RunDirectory(Path(resolved.out or paths[0]))
+    if target.manifest_path.exists():
+        _check_existing(target, resolved)
     target.path.mkdir(parents=True, exist_ok=True)
     with locked(target.path):
+        result = merge_slices(
+            folders,
+            planned,
+            resolved.analysis,
+            parameters=resolved.parameters,
+            config=resolved.settings.to_json(),
+        )
         if not target.manifest_path.exists():
-            target.begin(
-                resolved.settings, resolved.analysis, planned, command=resolved.command, seed=None, salt=salt,
-                execution=first.manifest()["execution"],
-            )  # fmt: skip
-        return _close(target, resolved, planned, result, process_only=False)
+            _begin(target, resolved, planned, "", execution)
+        return _close(target, resolved, planned, result, process_only=bool(execution.get("process_only")))
 
 
 def status(path: str | Path) -> dict[str, Any]:
@@ -241,8 +333,8 @@ def status(path: str | Path) -> dict[str, Any]:
     folder = RunDirectory(Path(path))
     manifest = folder.manifest()
     entries = read_ledger(folder.ledger_path)
-    for slice_folder in slice_folders(folder.path):
-        entries |= read_ledger(slice_folder / "ledger.jsonl")
+    for item in slice_folders(folder.path):
+        entries |= read_ledger(item / "ledger.jsonl")
     states = [entry.state for entry in entries.values()]
     total = manifest["ledger"]["parts"]["total"]
     counts = {state: states.count(state) for state in ("done", "cached", "failed")}

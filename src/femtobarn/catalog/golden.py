@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def read_golden_json(path: Path) -> LumiMask:
     for run, first, last in rows:
         if first > last:
             raise ConfigError(f"run {run}: the range [{first}, {last}] is reversed", where=str(path))
-    for (run, _, last), (later, first, _) in zip(rows, rows[1:], strict=False):
+    for (run, _, last), (later, first, _) in pairwise(rows):
         if run == later and first <= last:
             raise ConfigError(f"run {run}: ranges overlap at section {first}", where=str(path))
     table = np.array(rows, dtype=np.int64).reshape(-1, 3)

@@ -53,8 +53,8 @@ def expand(path: str) -> Sequence[FileRef]:
             beside = [item.name for item in parent.iterdir()] if parent.is_dir() else []
             raise DataError("no such file", where=url, near=nearest(Path(url).name, beside))
         return (FileRef(url, tree),)
-    found = sorted(glob.glob(url, recursive=True))
-    found = [item for item in found if Path(item).is_file()]
+    # Not Path.glob: the pattern may start at the root or above the working directory.
+    found = sorted(item for item in glob.glob(url, recursive=True) if Path(item).is_file())  # noqa: PTH207
     if not found:
         raise DataError("no file matches this pattern", where=url,
                         action="quote the pattern so that femtobarn, not the shell, expands it")  # fmt: skip

@@ -10,9 +10,25 @@ import typer
 from femtobarn.errors import UsageError
 
 __all__ = [
-    "AllowMissing", "Executor", "Files", "Fileset", "Fresh", "Json", "MaxEvents", "MaxFiles", "Out", "PartBytes",
-    "PartEvents", "Release", "Settings", "What", "Workers", "command_line", "parse_bytes", "parse_slice",
-]  # fmt: skip
+    "AllowMissing",
+    "Executor",
+    "Files",
+    "Fileset",
+    "Fresh",
+    "Json",
+    "MaxEvents",
+    "MaxFiles",
+    "Out",
+    "PartBytes",
+    "PartEvents",
+    "Release",
+    "Settings",
+    "What",
+    "Workers",
+    "command_line",
+    "parse_bytes",
+    "parse_slice",
+]
 
 What = Annotated[str, typer.Argument(metavar="ANALYSIS|FILE.py|RUN.yaml", help="what to run")]
 Files = Annotated[

@@ -32,7 +32,8 @@ def plan(
     request = api.Request(
         what=what, files=files or (), fileset=fileset, release=release,
         settings=[*(settings or ()), *([f"selection={selection}"] if selection else [])],
-        part_events=part_events, part_bytes=o.parse_bytes(part_bytes), max_files=max_files, max_events=max_events,
+        part_events=part_events, part_bytes=o.parse_bytes(part_bytes),
+        max_files=max_files, max_events=max_events,
     )  # fmt: skip
     _, planned = api.plan(request)
     if json:

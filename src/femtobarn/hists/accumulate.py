@@ -24,7 +24,7 @@ Key = tuple[str, str, str]
 NOMINAL_KEY = "nominal"
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _fill(bins: Any, weights: Any, sums: Any) -> None:
     """Add weights (n,) into ``sums`` (4, nbins): sumw, its compensation, sumw2, its compensation."""
     for i in range(bins.shape[0]):
@@ -40,7 +40,7 @@ def _fill(bins: Any, weights: Any, sums: Any) -> None:
             x = w * w
 
 
-def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:
     """A + b as a rounded sum and its exact error (Knuth, The Art of Computer Programming 2, 4.2.2)."""
     s = a + b
     v = s - a
@@ -72,8 +72,8 @@ class Compensated:
         return cls(float(sums[0, 0]), float(sums[1, 0]))
 
     def __add__(self, other: Compensated) -> Compensated:
-        pair = _add(np.array([self.value, self.compensation]), np.array([other.value, other.compensation]))
-        return Compensated(float(pair[0]), float(pair[1]))
+        total, error = _two_sum(self.value, other.value)
+        return Compensated(*_two_sum(total, error + (self.compensation + other.compensation)))
 
     def __float__(self) -> float:
         return self.value + self.compensation

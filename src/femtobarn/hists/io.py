@@ -49,7 +49,7 @@ def to_hist(histogram: Histogram, categories: Sequence[Sequence[str]] | None = N
         for name, names in zip(("region", "process", "variation"), found, strict=True)
     ]
     out = hist.Hist(*observables, *labels, storage=bh.storage.Weight(), name=histogram.spec.name)
-    view = out.view(flow=True)
+    view: Any = out.view(flow=True)
     for key in histogram.blocks:
         at = tuple(names.index(name) for names, name in zip(found, key, strict=True))
         view["value"][(..., *at)] = histogram.values(key, flow=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Jagged", "Mask", "exactly", "leading"]
+__all__ = ["Jagged", "Mask", "exactly", "leading", "scatter"]
 
 Mask = NDArray[np.bool_]
 Index = NDArray[np.int64]
@@ -117,3 +117,10 @@ def leading(k: int, offsets: Index, keep: Mask, order: NDArray[np.floating[Any]]
     positions = positions[np.lexsort((positions, -order[positions], parents))]
     events = np.flatnonzero(kept.counts >= k)
     return events, positions[kept.offsets[events][:, None] + np.arange(k)]
+
+
+def scatter(length: int, events: Index, passed: Any) -> Mask:
+    """(length,) mask that is ``passed`` (a boolean, or one a row) at these events and False elsewhere."""
+    mask = np.zeros(length, dtype=np.bool_)
+    mask[events] = passed
+    return mask

@@ -48,7 +48,8 @@ def impact_significance(
     dxy: NDArray[Any], dz: NDArray[Any], dxy_error: NDArray[Any], dz_error: NDArray[Any]
 ) -> NDArray[np.float64]:
     """SIP = sqrt(dxy^2 + dz^2) / sqrt(sigma_dxy^2 + sigma_dz^2); lengths in cm."""
-    return np.hypot(dxy, dz) / np.hypot(dxy_error, dz_error)
+    significance: NDArray[np.float64] = np.hypot(dxy, dz) / np.hypot(dxy_error, dz_error)
+    return significance
 
 
 def kinematic_nanoaod(events: Events, kind: int) -> Mask:
@@ -60,7 +61,8 @@ def kinematic_nanoaod(events: Events, kind: int) -> Mask:
     pt = events.jagged(f"{name}.pt").values
     field = "superclusterEta" if f"{name}.superclusterEta" in events else "eta"
     eta = np.abs(events.jagged(f"{name}.{field}").values)
-    return (pt > 5) & (eta < 2.4) if kind == MUON else (pt > 7) & (eta < 2.5)
+    inside: Mask = (pt > 5) & (eta < 2.4) if kind == MUON else (pt > 7) & (eta < 2.5)
+    return inside
 
 
 def good_nanoaod(events: Events, kind: int) -> Mask:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator
 
@@ -34,6 +34,6 @@ def _ascending(value: tuple[float, float]) -> tuple[float, float]:
 
 
 #: Name or alias of a public release; becomes the name.
-ReleaseName: Final = Annotated[str, AfterValidator(_known)]
+ReleaseName: TypeAlias = Annotated[str, AfterValidator(_known)]
 #: An interval in GeV, written ``low,high``.
-Window: Final = Annotated[tuple[float, float], BeforeValidator(_split), AfterValidator(_ascending)]
+Window: TypeAlias = Annotated[tuple[float, float], BeforeValidator(_split), AfterValidator(_ascending)]

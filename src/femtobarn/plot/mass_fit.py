@@ -12,7 +12,7 @@ from femtobarn.hists import Axis
 from femtobarn.plot.drawing import Drawing
 from femtobarn.plot.panels import FloatArray, Points, draw_points, poisson_points
 from femtobarn.plot.stack import quantity
-from femtobarn.plot.style import BLUE, RED, Label, axis_label, events_label, figure_with_panel, style
+from femtobarn.plot.style import BLUE, RED, Label, axis_label, events_label, figure_with_panel, plain, style
 
 __all__ = ["mass_fit"]
 
@@ -69,7 +69,7 @@ def mass_fit(
         "observable": axis.name,
         "label": label.text,
     }
-    said = "; ".join(f"{key} {value}" for key, value in parameters)
+    said = "; ".join(f"{plain(key)} {plain(value)}" for key, value in parameters)
     caption = f"{points.values.sum():.6g} data events with the fitted curves{': ' + said if said else ''}."
     caption += " Lower panel: data minus the fitted background."
     return Drawing(name, fig, numbers, title or f"Fit of {quantity(axis)}", caption)

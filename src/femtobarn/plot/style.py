@@ -207,10 +207,10 @@ def _number(value: float | str) -> str:
 
 #: Mathtext commands that have a letter or sign of their own.
 _SIGNS: Final = {
-    "ell": "ℓ", "mu": "μ", "tau": "τ", "nu": "ν", "gamma": "γ", "eta": "η", "phi": "φ", "sigma": "σ",
-    "alpha": "α", "beta": "β", "theta": "θ", "lambda": "λ", "psi": "ψ", "Upsilon": "Υ", "Delta": "Δ",
-    "to": "→", "rightarrow": "→", "pm": "±", "times": "×", "sqrt": "√", "ln": "ln ", "log": "log ",
-    "min": "min", "max": "max", "geq": "≥", "leq": "≤", "cdot": "·",
+    "ell": "ℓ", "mu": "μ", "tau": "τ", "nu": "ν", "gamma": "γ", "eta": "η", "phi": "φ", "chi": "χ",
+    "sigma": "σ", "alpha": "α", "beta": "β", "theta": "θ", "lambda": "λ", "psi": "ψ", "Upsilon": "Υ",
+    "Delta": "Δ", "to": "→", "rightarrow": "→", "pm": "±", "times": "×", "sqrt": "√", "geq": "≥", "leq": "≤",
+    "cdot": "·", "ln": "ln ", "log": "log ", "min": "min", "max": "max",
 }  # fmt: skip
 
 

@@ -6,8 +6,10 @@ cannot run code, and a damaged byte anywhere is found by the checksum.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -19,10 +21,12 @@ from femtobarn.outcome import CutRow, Outcome, Shard
 
 __all__ = ["decode", "encode"]
 
-_MAGIC: Final = b"FBOUT001"
+_MAGIC: Final = b"FBOUT002"
 _DIGEST_BYTES: Final = 32
 #: Kinds of arrays that may appear: booleans, integers, floats, text.
 _KINDS: Final = "biufU"
+#: Gives an array by its number.
+_Getter = Callable[[int], NDArray[Any]]
 
 
 class _Arrays:
@@ -77,21 +81,23 @@ def decode(data: bytes, *, part: int) -> Outcome:
     StoreError
         The bytes are damaged or from an incompatible version.
     """
-    body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
-    if len(data) < len(_MAGIC) + 8 + _DIGEST_BYTES or body[: len(_MAGIC)] != _MAGIC:
+    view = memoryview(data)
+    body, digest = view[:-_DIGEST_BYTES], view[-_DIGEST_BYTES:]
+    if len(data) < len(_MAGIC) + 8 + _DIGEST_BYTES or bytes(body[: len(_MAGIC)]) != _MAGIC:
         raise StoreError("is not a stored outcome")
-    if hashlib.sha256(body).digest() != digest:
+    if hashlib.sha256(body).digest() != bytes(digest):
         raise StoreError("is damaged: its checksum does not fit")
     start = len(_MAGIC) + 8
     length = int.from_bytes(body[len(_MAGIC) : start], "little")
-    header = json.loads(body[start : start + length])
+    header = json.loads(bytes(body[start : start + length]))
     base = start + length
 
     def array(number: int) -> NDArray[Any]:
         kind, shape, offset = header["arrays"][number]
         dtype = np.dtype(kind)
         count = int(np.prod(shape))
-        return np.frombuffer(body, dtype, count, base + offset).reshape(shape)
+        # A copy: a row that is kept must not keep the whole part in memory.
+        return np.frombuffer(body, dtype, count, base + offset).reshape(shape).copy()
 
     return Outcome(
         header["dataset"],
@@ -121,14 +127,43 @@ def _pair(total: Compensated) -> list[float]:
 
 
 def _pack_histogram(histogram: Histogram, arrays: _Arrays) -> dict[str, Any]:
-    axes = [[a.name, list(a.edges), a.label, a.unit, a.uniform] for a in histogram.spec.axes]
-    blocks = [[list(key), arrays.put(block)] for key, block in sorted(histogram.blocks.items())]
-    return {"title": histogram.spec.title, "axes": axes, "blocks": blocks}
+    blocks = [[list(key), *_pack_block(block, arrays)] for key, block in sorted(histogram.blocks.items())]
+    return {"spec": _spec_text(histogram.spec), "blocks": blocks}
 
 
-def _unpack_histogram(name: str, packed: dict[str, Any], array: Any) -> Histogram:
-    axes = tuple(
-        Axis(n, tuple(edges), label, unit, uniform) for n, edges, label, unit, uniform in packed["axes"]
+def _pack_block(block: NDArray[np.float64], arrays: _Arrays) -> list[int]:
+    """A block of bins as one array, or as filled bins and their content: a part fills few of many."""
+    filled = np.flatnonzero(block.any(axis=0))
+    if 2 * len(filled) > block.shape[1]:
+        return [arrays.put(block)]
+    return [arrays.put(filled.astype(np.int32)), arrays.put(block[:, filled]), block.shape[1]]
+
+
+def _unpack_block(packed: list[int], array: _Getter) -> NDArray[np.float64]:
+    if len(packed) == 1:
+        return array(packed[0])
+    filled, content, bins = packed
+    block = np.zeros((len(array(content)), bins))
+    block[:, array(filled)] = array(content)
+    return block
+
+
+def _unpack_histogram(name: str, packed: dict[str, Any], array: _Getter) -> Histogram:
+    blocks = {(key[0], key[1], key[2]): _unpack_block(rest, array) for key, *rest in packed["blocks"]}
+    return Histogram(_spec(name, packed["spec"]), blocks)
+
+
+@functools.lru_cache(maxsize=4096)
+def _spec_text(spec: HistSpec) -> str:
+    axes = [[a.name, list(a.edges), a.label, a.unit, a.uniform] for a in spec.axes]
+    return json.dumps([spec.title, axes], separators=(",", ":"))
+
+
+@functools.lru_cache(maxsize=4096)
+def _spec(name: str, text: str) -> HistSpec:
+    title, axes = json.loads(text)
+    return HistSpec(
+        name,
+        tuple(Axis(n, tuple(edges), label, unit, uniform) for n, edges, label, unit, uniform in axes),
+        title,
     )
-    blocks = {(key[0], key[1], key[2]): array(number) for key, number in packed["blocks"]}
-    return Histogram(HistSpec(name, axes, packed["title"]), blocks)

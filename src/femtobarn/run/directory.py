@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
+
+import numpy as np
 
 import femtobarn
 from femtobarn.analysis import Analysis, Stored
@@ -17,9 +19,19 @@ from femtobarn.hists import Compensated, read_hists, write_hists
 from femtobarn.outcome import CutRow, Outcome, Shard
 from femtobarn.records import NOMINAL, Dataset
 from femtobarn.run.engine import RunResult, Summary
-from femtobarn.run.files import SCHEMA_VERSION, read_json, strict, write_csv, write_json
+from femtobarn.run.files import (
+    SCHEMA_VERSION,
+    differences,
+    read_json,
+    replacing,
+    strict,
+    write_csv,
+    write_json,
+    write_text,
+)
 from femtobarn.run.fingerprint import source_fingerprint, versions
 from femtobarn.run.plan import Plan
+from femtobarn.run.planfile import to_text
 
 __all__ = ["RunDirectory", "RunSettings"]
 
@@ -61,6 +73,10 @@ class RunDirectory:
         return self.path / "manifest.json"
 
     @property
+    def plan_path(self) -> Path:
+        return self.path / "plan.json"
+
+    @property
     def ledger_path(self) -> Path:
         return self.path / "ledger.jsonl"
 
@@ -72,13 +88,7 @@ class RunDirectory:
 
     def differences(self, settings: RunSettings) -> list[str]:
         """What these settings change about the run that is already here."""
-        before, now = self.manifest()["config"], settings.to_json()
-        return [
-            f"{name}: {before.get(name)!r} -> {now.get(name)!r}"
-            for name in sorted(set(_flat(before)) | set(_flat(now)))
-            for before, now in [(_flat(before), _flat(now))]
-            if before.get(name) != now.get(name)
-        ]
+        return differences(self.manifest()["config"], settings.to_json())
 
     def begin(
         self,
@@ -105,7 +115,7 @@ class RunDirectory:
             "salt": salt,
             "seed": seed,
             "origin": _origin(plan),
-            "versions": versions() | _libraries() | {"platform": platform.platform()},
+            "versions": {**versions(), **_libraries()} | {"platform": platform.platform()},
             "inputs": [
                 {
                     "dataset": file.dataset, "path": file.ref.url, "uuid": file.uuid, "size": file.size,
@@ -127,7 +137,7 @@ class RunDirectory:
             "headline": "",
         }  # fmt: skip
         write_json(self.manifest_path, manifest)
-        write_json(self.path / "plan.json", plan.to_json())
+        write_text(self.plan_path, to_text(plan))
 
     def complete(self, result: RunResult, warnings: Sequence[str]) -> None:
         """Write the raw results: histograms, cutflow, tables of rows; and close the account."""
@@ -146,11 +156,9 @@ class RunDirectory:
             for e in result.failures
         ]
         datasets = list(manifest["datasets"])
-        write_hists(
-            self.path / "hists.zip",
-            outcome.histograms.values(),
-            dict.fromkeys(outcome.histograms, ((), datasets, (NOMINAL.label,))),
-        )
+        categories = dict.fromkeys(outcome.histograms, ((), datasets, (NOMINAL.label,)))
+        with replacing(self.path / "hists.zip") as scratch:
+            write_hists(scratch, outcome.histograms.values(), categories)
         cutflow = {
             name: [
                 {"cut": c.cut, "events": c.events, "sumw": c.sumw, "sumw2": c.sumw2}
@@ -212,18 +220,8 @@ def _read_table(path: Path) -> dict[str, Any]:
     import pyarrow.csv
 
     table = pyarrow.csv.read_csv(path)
-    return {name: table[name].to_numpy() for name in table.column_names}
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, item in value.items():
-        name = f"{prefix}{key}"
-        if isinstance(item, Mapping):
-            out |= _flat(item, f"{name}.")
-        else:
-            out[name] = item
-    return out
+    # Not to_numpy(): that imports pandas wherever it is installed, which takes seconds.
+    return {name: np.asarray(table[name].to_pylist()) for name in table.column_names}
 
 
 def _counted(warnings: Mapping[str, int]) -> list[str]:
@@ -247,4 +245,4 @@ def _libraries() -> dict[str, str]:
 
 
 def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from femtobarn.analysis import Analysis
 from femtobarn.outcome import Outcome
-from femtobarn.records import Part
+from femtobarn.records import Dataset, Part
 from femtobarn.run.executors import Executor
-from femtobarn.run.fingerprint import digest, resource_digests, source_fingerprint, versions
-from femtobarn.run.ledger import Entry, Ledger
+from femtobarn.run.keys import part_keys
+from femtobarn.run.ledger import Entry, Ledger, read_ledger
 from femtobarn.run.plan import Plan
 from femtobarn.run.store import Store
 from femtobarn.run.worker import Job, Task, TaskResult
 
-__all__ = ["Progress", "RunResult", "Summary", "execute", "part_keys", "summarise"]
+__all__ = ["Progress", "RunResult", "Summary", "execute", "processed_events", "summarise"]
 
 log: Final = logging.getLogger("femtobarn.run")
+
+#: A part whose stored outcome is damaged this many times is given up: the disk is at fault.
+_TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,44 +79,11 @@ class RunResult:
 
     @property
     def failures(self) -> list[Entry]:
-        return [entry for _, entry in sorted(self.entries.items()) if entry.state == "failed"]
+        return [entry for _, entry in sorted(self.entries.items()) if not entry.good]
 
 
 #: Called after every part with its ledger entry.
 Progress = Callable[[Entry], None]
-
-
-def part_keys(analysis: Analysis, parameters: Any, plan: Plan, *, salt: str = "") -> list[str]:
-    """The store key of every part: a hash of all that can change its outcome."""
-    common = digest(
-        [
-            source_fingerprint(analysis),
-            parameters.model_dump(mode="json"),
-            resource_digests(analysis.resources(parameters)),
-            versions(),
-            salt,
-        ]
-    )
-    datasets = {d.name: digest([d.name, dict(d.metadata)]) for d in plan.datasets}
-    columns = {name: digest([c.needed, c.optional]) for name, c in plan.columns.items()}
-    return [
-        digest(
-            [
-                common,
-                datasets[part.dataset],
-                columns.get(part.dataset, ""),
-                *_identity(plan, part),
-                part.start,
-                part.stop,
-            ]
-        )
-        for part in plan.parts
-    ]
-
-
-def _identity(plan: Plan, part: Part) -> tuple[Any, ...]:
-    file = plan.files[part.file]
-    return file.uuid, file.size, file.schema, file.tree, file.missing_optional, file.error
 
 
 @dataclass
@@ -122,7 +94,7 @@ class _Fold:
     parts: Sequence[Part]
     outcome: Outcome
     keys: dict[int, str | None] = field(default_factory=dict)
-    damaged: list[int] = field(default_factory=list)
+    damaged: deque[Part] = field(default_factory=deque)
     position: int = 0
 
     def settle(self, number: int, key: str | None) -> None:
@@ -132,12 +104,11 @@ class _Fold:
             part = self.parts[self.position]
             if part.number not in self.keys:
                 return
-            decided = self.keys[part.number]
+            decided = self.keys.pop(part.number)
             if decided is not None:
                 found = self.store.load(decided, part=part.number)
                 if found is None:
-                    del self.keys[part.number]
-                    self.damaged.append(part.number)
+                    self.damaged.append(part)
                     return
                 self.outcome.absorb(found)
             self.position += 1
@@ -158,6 +129,9 @@ def execute(
 ) -> RunResult:
     """Process all parts of a plan (or of a slice of it) and add up what they yield.
 
+    What the ledger says is done and the store still has stays done; what only the store has is
+    ``cached``; everything else is processed.
+
     Parameters
     ----------
     plan, analysis, executor, store
@@ -172,82 +146,122 @@ def execute(
     salt : str
         Set by ``--fresh``: makes keys that no earlier run can have left in the store.
     progress : callable, optional
+
+    Raises
+    ------
+    StoreError
+        Outcomes or the ledger cannot be written; what is done is kept.
     """
     started = time.perf_counter()
     chosen = plan.parts if parts is None else parts
     keys = part_keys(analysis, parameters, plan, salt=salt)
     fold = _Fold(store, chosen, Outcome.empty("", analysis.histograms_for(parameters)))
     job = Job(source or analysis.name, parameters.model_dump(mode="python"), str(store.folder))
-    entries: dict[int, Entry] = {}
-    by_number = {part.number: part for part in chosen}
-    book = Ledger(ledger) if ledger is not None else None
-
-    def note(entry: Entry, key: str | None) -> None:
-        entries[entry.part] = entry
-        if book is not None:
-            book.append(entry)
-        if progress is not None:
-            progress(entry)
-        fold.settle(entry.part, key)
-
-    def task(part: Part) -> Task:
-        return Task(part, keys[part.number], plan.files[part.file], plan.dataset(part.dataset))
-
-    def run(tasks: Iterable[Task], attempt: int) -> None:
-        for result in executor(job, tasks):
-            entry = _entry(plan, result, attempt)
-            note(entry, None if result.error else result.key)
-
-    try:
-        waiting = []
-        for part in chosen:
-            if keys[part.number] in store:
-                note(_cached(plan, part, keys[part.number]), keys[part.number])
-            else:
-                waiting.append(part)
-        run((task(part) for part in waiting), 1)
-        attempt = 1
-        while fold.damaged:
-            again = [by_number[number] for number in fold.damaged]
-            fold.damaged.clear()
-            attempt += 1
-            run((task(part) for part in again), attempt)
-    finally:
-        if book is not None:
-            book.close()
+    with closing(_Account(plan, ledger, progress)) as account:
+        waiting = _known(account, fold, store, chosen, keys)
+        while waiting or fold.damaged:
+            with closing(executor(job, _tasks(plan, waiting, fold.damaged, keys))) as results:
+                for result in results:
+                    tried = account.enter(_unless_hopeless(result, account, store))
+                    fold.settle(tried.part, tried.key if tried.good else None)
+        entries = account.entries
     summary = summarise(plan, chosen, entries, wall_s=time.perf_counter() - started)
     return RunResult(fold.outcome, summary, entries, processed_events(plan, entries))
 
 
-def _entry(plan: Plan, result: TaskResult, attempt: int) -> Entry:
-    part = result.part
-    return Entry(
-        part=part.number,
-        key=result.key,
-        dataset=part.dataset,
-        file=plan.files[part.file].ref.url,
-        start=part.start,
-        stop=part.stop,
-        state="failed" if result.error else "done",
-        attempts=attempt,
-        events=result.events,
-        bytes_read=result.bytes_read,
-        seconds=round(result.seconds, 6),
-        cpu_seconds=round(result.cpu_seconds, 6),
-        error=result.error,
-    )
+def _known(
+    account: _Account, fold: _Fold, store: Store, parts: Sequence[Part], keys: Sequence[str]
+) -> deque[Part]:
+    """Settle the parts that are done already; the others are returned."""
+    waiting: deque[Part] = deque()
+    for part in parts:
+        key = keys[part.number]
+        if key in store:
+            account.recall(part, key)
+            fold.settle(part.number, key)
+        else:
+            waiting.append(part)
+    return waiting
 
 
-def _cached(plan: Plan, part: Part, key: str) -> Entry:
-    url = plan.files[part.file].ref.url
-    return Entry(part.number, key, part.dataset, url, part.start, part.stop, "cached", events=part.entries)
+def _tasks(plan: Plan, waiting: deque[Part], damaged: deque[Part], keys: Sequence[str]) -> Iterator[Task]:
+    """Parts to process, those first whose stored outcome turned out to be damaged: the sum waits for them."""
+    # Without its files: a thousand of them need not travel with every part.
+    datasets = {d.name: Dataset(d.name, (), d.metadata) for d in plan.datasets}
+    while damaged or waiting:
+        part = damaged.popleft() if damaged else waiting.popleft()
+        yield Task(part, keys[part.number], plan.files[part.file], datasets[part.dataset])
+
+
+def _unless_hopeless(result: TaskResult, account: _Account, store: Store) -> TaskResult:
+    """A result, or a failure if what is stored of this part has been damaged again and again."""
+    if result.error or account.tries[result.part.number] < _TRIES:
+        return result
+    reason = f"{store.path(result.key)}: the stored result was damaged {_TRIES} times: check this disk"
+    return replace(result, error=reason, events=0)
+
+
+class _Account:
+    """The entries of a run, in memory and in its ledger."""
+
+    def __init__(self, plan: Plan, ledger: Path | None, progress: Progress | None) -> None:
+        self.entries: dict[int, Entry] = {}
+        self.tries: Counter[int] = Counter()
+        self._plan = plan
+        self._progress = progress
+        self._book = Ledger(ledger, plan.digest) if ledger is not None else None
+        self._earlier = read_ledger(ledger) if ledger is not None else {}
+
+    def close(self) -> None:
+        if self._book is not None:
+            self._book.close()
+
+    def recall(self, part: Part, key: str) -> None:
+        """A part whose outcome is in the store: done by this run before, or cached from another."""
+        earlier = self._earlier.get(part.number)
+        if earlier is not None and earlier.good and earlier.key == key:
+            self._note(earlier)
+        else:
+            self._write(self._entry(part, key, "cached", events=part.entries))
+
+    def enter(self, result: TaskResult) -> Entry:
+        """A part that was processed now."""
+        self.tries[result.part.number] += 1
+        earlier = self._earlier.get(result.part.number)
+        entry = self._entry(
+            result.part,
+            result.key,
+            "failed" if result.error else "done",
+            attempts=self.tries[result.part.number] + (earlier.attempts if earlier is not None else 0),
+            events=result.events,
+            bytes_read=result.bytes_read,
+            seconds=round(result.seconds, 6),
+            cpu_seconds=round(result.cpu_seconds, 6),
+            error=result.error,
+        )
+        self._write(entry)
+        return entry
+
+    def _entry(self, part: Part, key: str, state: Any, **details: Any) -> Entry:
+        url = self._plan.files[part.file].ref.url
+        return Entry(part.number, key, part.dataset, url, part.start, part.stop, state, **details)
+
+    def _write(self, entry: Entry) -> None:
+        if self._book is not None:
+            self._book.append(entry)
+        self._note(entry)
+
+    def _note(self, entry: Entry) -> None:
+        self.entries[entry.part] = entry
+        if self._progress is not None:
+            self._progress(entry)
 
 
 def processed_events(plan: Plan, entries: Mapping[int, Entry]) -> dict[str, tuple[int, int]]:
     """{dataset: (events processed, events it has)}."""
     done = dict.fromkeys((dataset.name for dataset in plan.datasets), 0)
     for entry in entries.values():
-        if entry.state != "failed":
+        if entry.good:
             done[entry.dataset] += entry.stop - entry.start
     return {name: (count, plan.totals[name]) for name, count in done.items()}
 
@@ -256,19 +270,11 @@ def summarise(
     plan: Plan, parts: Sequence[Part], entries: Mapping[int, Entry], *, wall_s: float = 0.0
 ) -> Summary:
     """Count states; the lost fraction is of events, or of files where their events are unknown."""
-    states = [entries[part.number].state for part in parts if part.number in entries]
-    good = {
-        part.number for part in parts if part.number in entries and entries[part.number].state != "failed"
-    }
+    present = [entries[part.number] for part in parts if part.number in entries]
+    states = [entry.state for entry in present]
+    good = {entry.part for entry in present if entry.good}
     expected = sum(part.entries for part in parts)
     processed = sum(part.entries for part in parts if part.number in good)
-    unknown = [p for p in parts if p.number not in good and plan.files[p.file].error and not p.entries]
-    lost = 1 - processed / expected if expected else 0.0
-    if unknown:
-        # A file nobody could open has an unknown number of events: count it as an average file.
-        files = {part.file for part in parts}
-        share = len(unknown) / len(files)
-        lost = share + (1 - share) * lost
     return Summary(
         total=len(parts),
         done=states.count("done"),
@@ -276,8 +282,15 @@ def summarise(
         failed=states.count("failed"),
         events_expected=expected,
         events_processed=processed,
-        lost_fraction=lost,
-        bytes_read=sum(entries[part.number].bytes_read for part in parts if part.number in entries),
+        lost_fraction=_lost_fraction(plan, parts, good, processed / expected if expected else 1.0),
+        bytes_read=sum(entry.bytes_read for entry in present),
         wall_s=wall_s,
-        cpu_s=sum(entries[part.number].cpu_seconds for part in parts if part.number in entries),
+        cpu_s=sum(entry.cpu_seconds for entry in present),
     )
+
+
+def _lost_fraction(plan: Plan, parts: Sequence[Part], good: set[int], processed: float) -> float:
+    """The share of events that is lost; a file of unknown length counts as an average file."""
+    unknown = sum(1 for p in parts if p.number not in good and plan.files[p.file].error and not p.entries)
+    share = unknown / len({part.file for part in parts}) if unknown else 0.0
+    return share + (1 - share) * (1 - processed)

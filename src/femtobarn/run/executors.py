@@ -10,30 +10,35 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
-from femtobarn.errors import UsageError, nearest
+from femtobarn.errors import FemtobarnError, UsageError, nearest
 from femtobarn.run.worker import Job, Task, TaskResult, Worker
 
 __all__ = ["EXECUTORS", "Executor", "choose", "run_in_processes", "run_serially"]
 
 log: Final = logging.getLogger("femtobarn.run")
 
-Executor = Callable[[Job, Iterable[Task]], Iterator[TaskResult]]
+Executor = Callable[[Job, Iterable[Task]], Generator[TaskResult]]
 
 #: A part that ends this many workers is given up.
-_DEADLY: Final = 3
+DEADLY: Final = 3
 #: Fewer events than this are processed sooner than a worker process has started.
 _WORTH_A_WORKER: Final = 300_000
 #: Each worker computes with one thread; the processes are the parallelism.
-_ONE_THREAD: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "ARROW_NUM_THREADS"), "1")
+ONE_THREAD: Final = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "ARROW_NUM_THREADS"),
+    "1",
+)
 
 
-def run_serially(job: Job, tasks: Iterable[Task]) -> Iterator[TaskResult]:
+def run_serially(job: Job, tasks: Iterable[Task]) -> Generator[TaskResult]:
     """One part after the other, in this process."""
     worker = Worker(job)
     try:
@@ -43,63 +48,35 @@ def run_serially(job: Job, tasks: Iterable[Task]) -> Iterator[TaskResult]:
         worker.close()
 
 
-@dataclass
-class _Hand:
-    """A worker process and the task it is busy with."""
-
-    process: Any
-    pipe: Connection
-    task: Task | None = None
-
-
-def run_in_processes(job: Job, tasks: Iterable[Task], *, workers: int) -> Iterator[TaskResult]:
+def run_in_processes(job: Job, tasks: Iterable[Task], *, workers: int) -> Generator[TaskResult]:
     """Parts in ``workers`` processes.
 
     Each process holds exactly one task, so when one dies it is known which task it had; the process is
     replaced and the task tried again, up to three deaths.
+
+    Raises
+    ------
+    FemtobarnError
+        Workers die before they could take a task.
+    StoreError
+        A worker cannot store its results.
     """
-    context = multiprocessing.get_context("spawn")
-    queue: deque[Task] = deque()
-    source = iter(tasks)
-    deaths: Counter[int] = Counter()
-    hands: list[_Hand] = []
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(_ONE_THREAD)
+    with _one_thread_each():
+        pool = _Pool(job, tasks, workers)
+        try:
+            yield from pool.run()
+        finally:
+            pool.dismiss()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Environment for processes that are started inside."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
     try:
-        for _ in range(workers):
-            task = next(source, None)
-            if task is None:
-                break
-            hands.append(_hire(context, job))
-            _give(hands[-1], task)
-        while any(hand.task is not None for hand in hands):
-            for hand in _ready(hands):
-                result = _result(hand)
-                if result is not None:
-                    yield result
-                else:
-                    lost = hand.task
-                    if lost is None:
-                        raise RuntimeError("an idle worker reported")
-                    deaths[lost.part.number] += 1
-                    code = _bury(hand)
-                    log.warning("a worker died (%s) on part %d", _cause(code), lost.part.number)
-                    hands[hands.index(hand)] = hand = _hire(context, job)
-                    if deaths[lost.part.number] < _DEADLY:
-                        queue.append(lost)
-                    else:
-                        yield TaskResult(
-                            lost.part, lost.key,
-                            error=f"{lost.file.ref.url}: entries {lost.part.start}-{lost.part.stop}: "
-                            f"ended {_DEADLY} workers ({_cause(code)})",
-                        )  # fmt: skip
-                following = queue.popleft() if queue else next(source, None)
-                hand.task = None
-                if following is not None:
-                    _give(hand, following)
+        yield
     finally:
-        for hand in hands:
-            _dismiss(hand)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -107,62 +84,149 @@ def run_in_processes(job: Job, tasks: Iterable[Task], *, workers: int) -> Iterat
                 os.environ[name] = value
 
 
-def _hire(context: Any, job: Job) -> _Hand:
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, job), daemon=True)
-    process.start()
-    theirs.close()
-    return _Hand(process, ours)
+@dataclass(eq=False)
+class _Hand:
+    """A worker process and the task it is busy with; ready once it has said so."""
+
+    process: Any
+    pipe: Connection
+    task: Task
+    ready: bool = False
 
 
-def _give(hand: _Hand, task: Task) -> None:
-    hand.task = task
+class _Pool:
+    """Worker processes, the tasks they hold, and those to be tried again."""
+
+    def __init__(self, job: Job, tasks: Iterable[Task], workers: int) -> None:
+        self._job = job
+        self._workers = workers
+        self._context = multiprocessing.get_context("spawn")
+        self._fresh = iter(tasks)
+        self._again: deque[Task] = deque()
+        self._hands: list[_Hand] = []
+        self._leaving: list[_Hand] = []
+        self._deaths: Counter[int] = Counter()
+        self._stillborn = 0
+
+    def run(self) -> Iterator[TaskResult]:
+        """Results as they come, until every task is decided."""
+        while self._fill():
+            for hand in self._reporting():
+                result = self._hear(hand)
+                if result is not None:
+                    if hand in self._hands:
+                        # The worker goes on while this result is dealt with.
+                        self._next(hand)
+                    yield result
+
+    def _task(self) -> Task | None:
+        return self._again.popleft() if self._again else next(self._fresh, None)
+
+    def _fill(self) -> bool:
+        """Have as many workers as are wanted and needed; False when there is nothing left to do."""
+        while len(self._hands) < self._workers:
+            task = self._task()
+            if task is None:
+                break
+            self._hire(task)
+        return bool(self._hands)
+
+    def _hire(self, task: Task) -> None:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs, self._job), daemon=True)
+        process.start()
+        theirs.close()
+        hand = _Hand(process, ours, task)
+        self._hands.append(hand)
+        _give(hand)
+
+    def _next(self, hand: _Hand) -> None:
+        task = self._task()
+        if task is None:
+            self._hands.remove(hand)
+            self._leaving.append(hand)
+            hand.pipe.close()  # an idle worker ends when its pipe closes
+        else:
+            hand.task = task
+            _give(hand)
+
+    def _reporting(self) -> list[_Hand]:
+        """Workers that have answered or died; blocks until there is one."""
+        by_pipe: dict[Any, _Hand] = {hand.pipe: hand for hand in self._hands}
+        by_sentinel: dict[Any, _Hand] = {hand.process.sentinel: hand for hand in self._hands}
+        everything = by_pipe | by_sentinel
+        return list(dict.fromkeys(everything[item] for item in wait(list(everything))))
+
+    def _hear(self, hand: _Hand) -> TaskResult | None:
+        """What a worker has to say: a result, an error that ends the run, or (None) that it is ready."""
+        try:
+            while hand.pipe.poll():
+                answer = hand.pipe.recv()
+                if isinstance(answer, BaseException):
+                    raise answer
+                if answer is not None:
+                    return answer  # type: ignore[no-any-return]
+                hand.ready = True
+                self._stillborn = 0
+        except (EOFError, OSError):
+            return self._bury(hand)
+        return None if hand.process.is_alive() else self._bury(hand)
+
+    def _bury(self, hand: _Hand) -> TaskResult | None:
+        """Deal with a death: the task is tried again, or given up."""
+        self._hands.remove(hand)
+        cause = _cause(_end(hand))
+        task = hand.task
+        if not hand.ready:
+            self._stillborn += 1
+            self._again.append(task)
+            if self._stillborn >= DEADLY:
+                raise FemtobarnError(
+                    f"worker processes end before they start ({cause})",
+                    action="use --executor serial to see why; a script must call femtobarn "
+                    "under: if __name__ == '__main__'",
+                )
+            return None
+        self._deaths[task.part.number] += 1
+        log.warning("a worker died (%s) on part %d", cause, task.part.number)
+        if self._deaths[task.part.number] < DEADLY:
+            self._again.append(task)
+            return None
+        return given_up(task, cause)
+
+    def dismiss(self) -> None:
+        """End all workers; those in the middle of a part are not waited for."""
+        for hand in self._hands:
+            hand.process.terminate()
+        for hand in (*self._hands, *self._leaving):
+            _end(hand)
+
+
+def given_up(task: Task, cause: str) -> TaskResult:
+    """The result of a task that ends every worker that tries it."""
+    part = task.part
+    return TaskResult(
+        part,
+        task.key,
+        error=f"{task.file.ref.url}: entries {part.start}-{part.stop}: ended {DEADLY} workers ({cause})",
+    )
+
+
+def _give(hand: _Hand) -> None:
     try:
-        hand.pipe.send(task)
-    except (BrokenPipeError, OSError):
+        hand.pipe.send(hand.task)
+    except OSError:
         log.debug("worker %s is gone; its task will be given to another", hand.process.pid)
 
 
-def _ready(hands: Iterable[_Hand]) -> list[_Hand]:
-    """Busy workers that have answered or died; blocks until there is one."""
-    busy = {hand.pipe: hand for hand in hands if hand.task is not None}
-    by_sentinel = {hand.process.sentinel: hand for hand in busy.values()}
-    found = wait([*busy, *by_sentinel])
-    ready = [busy.get(item) or by_sentinel[item] for item in found]  # type: ignore[call-overload,index]
-    return list({id(hand): hand for hand in ready}.values())
-
-
-def _result(hand: _Hand) -> TaskResult | None:
-    """The answer of a worker, or None if it died without one."""
-    try:
-        if hand.pipe.poll():
-            answer = hand.pipe.recv()
-            if isinstance(answer, BaseException):
-                raise answer
-            return answer  # type: ignore[no-any-return]
-    except (EOFError, ConnectionResetError):
-        pass
-    return None
-
-
-def _bury(hand: _Hand) -> int:
+def _end(hand: _Hand) -> int:
+    """Make sure that a worker has ended; its exit code."""
     hand.pipe.close()
-    hand.process.join(5)
+    hand.process.join(1)
     if hand.process.is_alive():
         hand.process.kill()
         hand.process.join()
     return int(hand.process.exitcode or 0)
-
-
-def _dismiss(hand: _Hand) -> None:
-    """End a worker: by closing its pipe, and by force if it does not listen."""
-    if hand.task is not None:
-        hand.process.terminate()
-    hand.pipe.close()
-    hand.process.join(2)
-    if hand.process.is_alive():
-        hand.process.kill()
-        hand.process.join()
 
 
 def _cause(code: int) -> str:
@@ -176,18 +240,26 @@ def _cause(code: int) -> str:
 def _serve(pipe: Connection, job: Job) -> None:
     """The life of a worker process: one task after the other until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process' to handle
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         worker = Worker(job)
-    except Exception as error:  # noqa: BLE001 - handed to the main process, which raises it
-        pipe.send(error)
-        return
-    try:
+        pipe.send(None)
         while True:
             pipe.send(worker.run(pipe.recv()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
-    finally:
-        worker.close()
+    except Exception as error:  # noqa: BLE001 - handed to the main process, which raises it
+        pipe.send(
+            error if isinstance(error, FemtobarnError) else FemtobarnError(f"a worker failed: {error!r}")
+        )
+
+
+def _die_with_parent() -> None:
+    """End at once when the main process is gone, even in the middle of a part."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 EXECUTORS: Final = ("auto", "serial", "processes")

@@ -7,15 +7,26 @@ import io
 import json
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from femtobarn.errors import StoreError
 
-__all__ = ["SCHEMA_VERSION", "read_json", "strict", "write_csv", "write_json", "write_text"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "differences",
+    "read_json",
+    "replacing",
+    "strict",
+    "write_csv",
+    "write_json",
+    "write_text",
+]
 
 SCHEMA_VERSION: Final = 1
 
@@ -37,17 +48,28 @@ def strict(value: Any) -> Any:
     return value
 
 
-def write_text(path: Path, text: str | bytes) -> None:
-    """Write a file by atomic rename."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write to that takes the place of ``path`` when it is complete."""
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    data = text.encode() if isinstance(text, str) else text
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_bytes(data)
+        yield scratch
         scratch.replace(path)
     except OSError as error:
+        raise StoreError(
+            f"cannot be written: {error.strerror or error}",
+            where=str(path),
+            action="free some space (or mend the disk), then: femtobarn resume RUN",
+        ) from error
+    finally:
         scratch.unlink(missing_ok=True)
-        raise StoreError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
+
+
+def write_text(path: Path, text: str | bytes) -> None:
+    """Write a file by atomic rename."""
+    with replacing(path) as scratch:
+        scratch.write_bytes(text.encode() if isinstance(text, str) else text)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -66,7 +88,28 @@ def read_json(path: Path) -> Any:
         raise StoreError(f"cannot be read: {error}", where=str(path)) from error
 
 
-def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What has changed from one nested mapping to another: ``name.of.key: old -> new``."""
+    old, new = _flat(before), _flat(now)
+    return [
+        f"{name}: {old.get(name)!r} -> {new.get(name)!r}"
+        for name in sorted(old | new)
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(item, Mapping):
+            out |= _flat(item, f"{name}.")
+        else:
+            out[name] = item
+    return out
+
+
+def write_csv(path: Path, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
     """Write a table with a header line; floats in full precision."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -75,6 +118,6 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     write_text(path, out.getvalue())
 
 
-def _cells(column: Sequence[Any]) -> list[Any]:
+def _cells(column: Sequence[Any] | NDArray[Any]) -> list[Any]:
     values = column.tolist() if isinstance(column, np.ndarray) else list(column)
     return ["" if item is None or (isinstance(item, float) and math.isnan(item)) else item for item in values]

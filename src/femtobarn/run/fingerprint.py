@@ -5,26 +5,36 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import inspect
 import json
 import platform
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 import femtobarn
 from femtobarn.analysis import Analysis
+from femtobarn.read import find_schema
 
-__all__ = ["digest", "source_fingerprint", "versions"]
+__all__ = ["digest", "resource_digests", "schema_digest", "source_fingerprint", "versions"]
 
-_PACKAGE: Final = "femtobarn"
+_HOUSE: Final = "femtobarn"
 #: Modules through which every part's columns and sums pass, whatever the analysis imports.
-_ALWAYS: Final = ("femtobarn.read.read", "femtobarn.read.source", "femtobarn.outcome")
-
+_ALWAYS: Final = (
+    "femtobarn.outcome",
+    "femtobarn.read.read",
+    "femtobarn.read.source",
+    "femtobarn.run.codec",
+    "femtobarn.run.worker",
+)
 #: Rooms that only see merged outcomes: an edit there cannot change a part.
 _DOWNSTREAM: Final = ("stats", "rank", "run", "export", "plot", "report", "api", "web", "cli")
+#: Tables beside modules (corrections, cross-sections) that they may read.
+_DATA: Final = (".csv", ".json", ".yaml", ".yml", ".txt", ".toml")
+#: Libraries that compute what a part yields.
+_LIBRARIES: Final = ("awkward", "numba", "numpy", "scipy", "uproot")
 
 
 def digest(value: Any) -> str:
@@ -33,69 +43,134 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def versions() -> dict[str, str]:
-    """Versions that enter keys and manifests."""
-    return {
-        "femtobarn": femtobarn.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def source_fingerprint(analysis: Analysis) -> str:
-    """Hash of the source of an analysis and of all femtobarn modules that it imports, directly or not."""
-    own = Path(inspect.getfile(analysis.process))
-    files = {str(own): own}
-    seen: set[str] = set()
-    queue = [*_ALWAYS, *_imports(own)]
-    while queue:
-        module = queue.pop()
-        if module in seen:
-            continue
-        seen.add(module)
-        path = _file_of(module)
-        if path is not None:
-            files[module] = path
-            queue.extend(_imports(path))
-    return digest(
-        {name: _hash(path) for name, path in sorted(files.items()) if name != str(own)} | {"own": _hash(own)}
-    )
-
-
-def _file_of(module: str) -> Path | None:
-    """Source file of a femtobarn module that can change a part; None for names inside modules."""
-    rooms = module.split(".")[1:]
-    if not rooms or rooms[0] in _DOWNSTREAM:
-        return None
-    path = Path(femtobarn.__file__).parent.joinpath(*rooms)
-    if path.is_dir():
-        return path / "__init__.py"
-    path = path.with_suffix(".py")
-    return path if path.is_file() else None
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 @functools.cache
-def _imports_of(path: Path, _stamp: float) -> tuple[str, ...]:
-    found: list[str] = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(name for name in found if name.split(".")[0] == _PACKAGE)
-
-
-def _imports(path: Path) -> tuple[str, ...]:
-    """Names of femtobarn modules (and of things in them) that a file imports anywhere."""
-    if path.suffix != ".py":
-        return ()
-    return _imports_of(path, path.stat().st_mtime)
+def versions() -> Mapping[str, str]:
+    """Versions that enter keys and manifests."""
+    found = {"femtobarn": femtobarn.__version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # numba may be patched out; what is absent computes nothing
+            continue
+    return found
 
 
 def resource_digests(resources: Mapping[str, Any]) -> dict[str, str]:
     """Content hash of every declared resource file."""
     return {name: _hash(Path(resource.path)) for name, resource in sorted(resources.items())}
+
+
+def schema_digest(name: str) -> str:
+    """Hash of what a schema says: names, branches, unit scales."""
+    return digest(find_schema(name).__reduce__()[1]) if name else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Module:
+    """A module by dotted name and source file."""
+
+    name: str
+    path: Path
+
+    @property
+    def package(self) -> list[str]:
+        """Names of the package that relative imports start from."""
+        parts = self.name.split(".")
+        return parts if self.path.name == "__init__.py" else parts[:-1]
+
+
+def source_fingerprint(analysis: Analysis) -> str:
+    """Hash of the source of an analysis and of all modules that it imports, directly or not.
+
+    Followed are modules of femtobarn, of the package the analysis lives in, and files beside it; other
+    libraries count by their version.
+    """
+    own = list(_own_modules(analysis))
+    roots = _roots(own)
+    queue = [*own, *(_find(name, roots) for name in _ALWAYS)]
+    found: dict[Path, _Module] = {}
+    while queue:
+        module = queue.pop()
+        if module is None or module.path in found:
+            continue
+        found[module.path] = module
+        queue.extend(_find(name, roots) for name in _imported(module))
+    return digest({module.name: _content(module) for module in found.values()})
+
+
+def _own_modules(analysis: Analysis) -> Iterator[_Module]:
+    """Modules that hold the functions whose results depend on the events."""
+    for item in (
+        analysis.process, analysis.columns, analysis.histograms, analysis.variations,
+        analysis.resources, analysis.parameters, analysis.schemas,
+    ):  # fmt: skip
+        function = getattr(item, "func", item)  # functools.partial
+        module = sys.modules.get(getattr(function, "__module__", None) or "")
+        source = getattr(module, "__file__", None)
+        if module is not None and source is not None:
+            yield _Module(module.__name__, Path(source))
+
+
+def _roots(own: Iterable[_Module]) -> dict[str, Path]:
+    """{top-level name: folder it is in}; the empty name stands for files beside the analysis."""
+    roots = {_HOUSE: Path(femtobarn.__file__).parent.parent}
+    for module in own:
+        top = module.name.split(".")[0]
+        package = sys.modules.get(top)
+        if top == module.name and not hasattr(package, "__path__"):
+            roots[""] = module.path.parent
+        elif package is not None and package.__file__ is not None:
+            roots.setdefault(top, Path(package.__file__).parent.parent)
+    return roots
+
+
+def _find(name: str, roots: Mapping[str, Path]) -> _Module | None:
+    """The source file behind a dotted name; None for names inside modules and for other libraries."""
+    parts = name.split(".")
+    if parts[0] == _HOUSE and len(parts) > 1 and parts[1] in _DOWNSTREAM and name not in _ALWAYS:
+        return None
+    root = roots.get(parts[0], roots.get(""))
+    if root is None:
+        return None
+    path = root.joinpath(*parts)
+    for candidate in (path / "__init__.py", path.with_name(path.name + ".py")):
+        if candidate.is_file():
+            return _Module(name, candidate)
+    return None
+
+
+def _imported(module: _Module) -> Iterator[str]:
+    """Dotted names that a module imports anywhere, and those of things in them."""
+    for level, base, names in _imports(module.path, module.path.stat().st_mtime_ns):
+        prefix = base
+        if level:
+            package = module.package[: len(module.package) - level + 1]
+            prefix = ".".join([*package, base] if base else package)
+        if prefix:
+            yield prefix
+        yield from (f"{prefix}.{name}" if prefix else name for name in names)
+
+
+@functools.cache
+def _imports(path: Path, _stamp: int) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
+    """(level, module, names) of every import statement of a file."""
+    found: list[tuple[int, str, tuple[str, ...]]] = []
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            found += [(0, alias.name, ()) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+    return tuple(found)
+
+
+def _content(module: _Module) -> list[str]:
+    """Hashes of a module's source and, in our own packages, of the tables beside it."""
+    hashes = [_hash(module.path)]
+    if module.name.startswith(f"{_HOUSE}.") and module.path.name == "__init__.py":
+        tables = (path for path in module.path.parent.rglob("*") if path.suffix in _DATA)
+        hashes += [_hash(path) for path in sorted(tables)]
+    return hashes
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

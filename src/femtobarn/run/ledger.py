@@ -1,14 +1,20 @@
-"""The ledger: one JSON line a part and attempt, append only; the last line of a part counts."""
+"""The ledger: one JSON line a part and attempt, append only; the last line of a part counts.
+
+A line ``{"plan": ...}`` says which plan the part numbers below it belong to; when inputs have changed
+and the plan with them, lines of the older plan no longer count.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from femtobarn.errors import StoreError
 
@@ -36,17 +42,37 @@ class Entry:
     cpu_seconds: float = 0.0
     error: str = ""
 
+    @property
+    def good(self) -> bool:
+        return self.state != "failed"
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 class Ledger:
-    """Append entries to a file; a kill at any moment loses at most the last, half-written line."""
+    """Append entries to a file; a kill at any moment loses at most the last, half-written line.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    path : Path
+    plan : str
+        Which plan the part numbers belong to.
+    """
+
+    def __init__(self, path: Path, plan: str) -> None:
         self._path = path
-        self._file = path.open("ab")
         self._synced = time.monotonic()
-        # A line that a kill cut short must not swallow the next one.
-        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-            self._file.write(b"\n")
+        begin = _end_of_line(path)
+        try:
+            # Unbuffered: a line that could not be written is not tried again when the file is closed.
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise self._trouble(error) from error
+        if _last_plan(path) != plan:
+            begin += json.dumps({"plan": plan}).encode() + b"\n"
+        if begin:
+            self._write(begin)
 
     def __enter__(self) -> Self:
         return self
@@ -57,37 +83,85 @@ class Ledger:
         self.close()
 
     def append(self, entry: Entry) -> None:
-        line = json.dumps(asdict(entry), sort_keys=True, allow_nan=False) + "\n"
+        self._write(json.dumps(entry.to_json(), sort_keys=True, allow_nan=False).encode() + b"\n")
+        if time.monotonic() - self._synced > _SYNC_SECONDS:
+            self.sync()
+
+    def _write(self, line: bytes) -> None:
         try:
-            self._file.write(line.encode())
-            self._file.flush()
-            if time.monotonic() - self._synced > _SYNC_SECONDS:
-                self.sync()
+            written = self._file.write(line)
         except OSError as error:
-            raise StoreError(f"cannot write the ledger: {error.strerror or error}", where=str(self._path),
-                             action="free some space, then: femtobarn resume " + str(self._path.parent)) from error  # fmt: skip
+            raise self._trouble(error) from error
+        if written != len(line):
+            raise self._trouble(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    def _trouble(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"cannot write the ledger: {error.strerror or error}",
+            where=str(self._path),
+            action=f"free some space, then: femtobarn resume {self._path.parent}",
+        )
 
     def sync(self) -> None:
         """Make sure that the lines so far survive a power cut."""
-        os.fsync(self._file.fileno())
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._trouble(error) from error
         self._synced = time.monotonic()
 
     def close(self) -> None:
         if not self._file.closed:
-            self.sync()
-            self._file.close()
+            try:
+                self.sync()
+            finally:
+                self._file.close()
 
 
-def read_ledger(path: Path) -> dict[int, Entry]:
-    """The last entry of every part; half-written lines are ignored (their parts are made again)."""
-    last: dict[int, Entry] = {}
+def _end_of_line(path: Path) -> bytes:
+    """What must be written first, so that a line cut short by a kill does not swallow the next one."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return b"" if file.read(1) == b"\n" else b"\n"
+    except OSError:
+        return b""  # absent or empty
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The readable lines; half-written ones are left out (their parts are made again)."""
     if not path.exists():
-        return last
+        return
     with path.open("rb") as lines:
         for line in lines:
             try:
-                entry = Entry(**json.loads(line))
-            except (json.JSONDecodeError, TypeError, UnicodeDecodeError):
+                item = json.loads(line)
+            except ValueError:
                 continue
-            last[entry.part] = entry
+            if isinstance(item, dict):
+                yield item
+
+
+def _last_plan(path: Path) -> str | None:
+    plan = None
+    for item in _lines(path):
+        plan = item.get("plan", plan)
+    return plan
+
+
+def read_ledger(path: Path) -> dict[int, Entry]:
+    """The last entry of every part of the present plan."""
+    last: dict[int, Entry] = {}
+    plan = None
+    for item in _lines(path):
+        if "plan" in item:
+            if item["plan"] != plan:
+                last.clear()
+            plan = item["plan"]
+            continue
+        try:
+            entry = Entry(**item)
+        except TypeError:
+            continue
+        last[entry.part] = entry
     return last

@@ -1,17 +1,108 @@
-"""One run at a time in a directory: a lock file that survives crashes and is recognised as stale."""
+"""One run at a time in a directory: a lock file that survives crashes and is recognised as stale.
+
+The file appears with its content by a hard link, which is atomic on shared disks too, where
+``fcntl`` locks cannot be trusted.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import socket
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from femtobarn.errors import StoreError
 
 __all__ = ["locked"]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's ``run.lock``; refuse when a living process holds it.
+
+    Raises
+    ------
+    StoreError
+        Another process is at work here, or the lock cannot be written.
+    """
+    path = folder / "run.lock"
+    if not _take(path):
+        _replace_stale(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _take(path: Path) -> bool:
+    """Create the lock file with our name in it; False if there is one already."""
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        scratch.write_text(json.dumps(_myself()))
+        os.link(scratch, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise StoreError(f"cannot be locked: {error.strerror or error}", where=str(path.parent)) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+    return True
+
+
+def _replace_stale(path: Path) -> None:
+    """Take over the lock of a dead process; a second lock lets only one taker do so at a time."""
+    _refuse_if_held(path)
+    guard = path.with_name(f"{path.name}.taking")
+    if not _take(guard):
+        _refuse_if_held(guard)
+        guard.unlink(missing_ok=True)
+        if not _take(guard):
+            raise StoreError("another run is taking this directory", where=str(path.parent))
+    try:
+        _refuse_if_held(path)
+        path.unlink(missing_ok=True)
+        if not _take(path):
+            raise StoreError("another run has just taken this directory", where=str(path.parent))
+    finally:
+        guard.unlink(missing_ok=True)
+
+
+def _refuse_if_held(path: Path) -> None:
+    try:
+        owner = json.loads(path.read_text())
+        host, pid = str(owner["host"]), int(owner["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # gone again, or damaged by a crash of the machine: nobody can hold it
+    if host != socket.gethostname():
+        raise StoreError(
+            f"a run on {host} (process {pid}) is at work in this directory",
+            where=str(path.parent),
+            action=f"wait for it; if it is dead, remove {path}",
+        )
+    if _alive(pid, owner):
+        raise StoreError(
+            f"a run (process {pid}) is at work in this directory",
+            where=str(path.parent),
+            action="wait for it, or choose another --out",
+        )
+
+
+def _myself() -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname(), "started": _started(os.getpid())}
+
+
+def _alive(pid: int, owner: dict[str, Any]) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # exists, but belongs to somebody else
+    return bool(_started(pid) == owner.get("started", ""))
 
 
 def _started(pid: int) -> str:
@@ -20,54 +111,3 @@ def _started(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
     except (OSError, IndexError):
         return ""
-
-
-def _alive(owner: dict[str, str | int]) -> bool:
-    pid = int(owner["pid"])
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # exists, but belongs to somebody else
-    return _started(pid) == owner.get("started", "")
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's ``run.lock``; refuse when a living process holds it."""
-    path = folder / "run.lock"
-    mine = {"pid": os.getpid(), "host": socket.gethostname(), "started": _started(os.getpid())}
-    for _ in range(3):
-        try:
-            with path.open("x") as file:
-                json.dump(mine, file)
-            break
-        except FileExistsError:
-            _refuse_if_held(path)
-            path.unlink(missing_ok=True)
-    else:
-        raise StoreError("another run keeps taking this directory", where=str(folder))
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _refuse_if_held(path: Path) -> None:
-    try:
-        owner = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError):
-        return  # gone again, or cut short by a crash: nobody can hold it
-    if owner.get("host") != socket.gethostname():
-        raise StoreError(
-            f"a run on {owner.get('host')} (process {owner.get('pid')}) is at work in this directory",
-            where=str(path.parent),
-            action=f"wait for it; if it is dead, remove {path}",
-        )
-    if _alive(owner):
-        raise StoreError(
-            f"a run (process {owner['pid']}) is at work in this directory",
-            where=str(path.parent),
-            action="wait for it, or choose another --out",
-        )

@@ -12,22 +12,33 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 from femtobarn.analysis import Analysis, Columns
 from femtobarn.errors import ConfigError, DataError, FemtobarnError, UsageError
-from femtobarn.read import check_unit, missing_columns, open_source, require_columns
+from femtobarn.read import (
+    check_unit,
+    find_schema,
+    missing_columns,
+    open_source,
+    require_columns,
+    schema_names,
+)
 from femtobarn.records import Dataset, FileRef, Part
-from femtobarn.run.fingerprint import digest
+from femtobarn.run.fingerprint import digest, schema_digest, versions
+from femtobarn.run.planfile import to_json
 from femtobarn.run.store import cache_root
 
 __all__ = ["FilePlan", "Plan", "Sizing", "make_plan"]
 
 log: Final = logging.getLogger("femtobarn.run")
 
-SCHEMA_VERSION: Final = 1
+#: Of the remembered facts; a change makes them anew.
+_PROBE_VERSION: Final = 2
 _TARGET_EVENTS: Final = 200_000
 _TARGET_BYTES: Final = 64 * 2**20
 _PROBES: Final = 8
@@ -91,8 +102,17 @@ class Plan:
             total += file.needed_bytes * part.entries / max(file.entries, 1)
         return round(total)
 
+    @cached_property
+    def digest(self) -> str:
+        """Tells this plan from others."""
+        return digest(self.to_json())
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Dataset]:
+        return {dataset.name: dataset for dataset in self.datasets}
+
     def dataset(self, name: str) -> Dataset:
-        return next(dataset for dataset in self.datasets if dataset.name == name)
+        return self._by_name[name]
 
     def slice(self, index: int, count: int) -> tuple[Part, ...]:
         """The ``index``-th (from 1) of ``count`` shares of about equal cost, in part order."""
@@ -111,17 +131,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON value, for people and for other machines."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "datasets": [
-                {"name": d.name, "metadata": dict(d.metadata), "entries": self.totals.get(d.name, 0),
-                 "columns": list(self.columns[d.name].needed) if d.name in self.columns else []}
-                for d in self.datasets
-            ],
-            "files": [asdict(file) for file in self.files],
-            "parts": [[p.number, p.dataset, p.file, p.start, p.stop] for p in self.parts],
-            "unused": dict(self.unused),
-        }  # fmt: skip
+        return to_json(self)
 
 
 def make_plan(
@@ -145,10 +155,14 @@ def make_plan(
         raise UsageError("no dataset is left to process", action="; ".join(unused.values()) or None)
     _check_duplicates(given)
     examine = _Examiner(analysis, parameters, given)
-    files, parts, columns = [], [], {}
+    files: list[FilePlan] = []
+    parts: list[Part] = []
+    columns: dict[str, Columns] = {}
     totals = {dataset.name: 0 for dataset in given}
     cutter = _Cutter(sizing)
+    seen: dict[tuple[str, int], str] = {}
     for file, clusters in examine.all():
+        _check_copy(file, seen)
         totals[file.dataset] += file.entries
         parts += cutter.cut(file, clusters, file_number=len(files), first=len(parts))
         files.append(file)
@@ -176,6 +190,16 @@ def _check_duplicates(datasets: Iterable[Dataset]) -> None:
             seen[url] = dataset.name
 
 
+def _check_copy(file: FilePlan, seen: dict[tuple[str, int], str]) -> None:
+    """The same file under two names would be counted twice."""
+    if file.error or not file.uuid:
+        return
+    first = seen.setdefault((file.uuid, file.size), file.ref.url)
+    if first != file.ref.url:
+        raise ConfigError(f"is a copy of {first} (same uuid and size)", where=file.ref.url,
+                          action="list every file once")  # fmt: skip
+
+
 class _Examiner:
     """Opens files (a few at a time) and checks them against what the analysis declares."""
 
@@ -199,9 +223,7 @@ class _Examiner:
         bad = FilePlan(dataset, ref, entries=ref.entries or 0)
         try:
             facts = _facts(ref, self._schemas)
-            if ref.uuid not in (None, facts["uuid"]):
-                raise DataError(f"has the uuid {facts['uuid']}, the fileset says {ref.uuid}: another file",
-                                where=ref.url)  # fmt: skip
+            _check_identity(ref, facts)
             file = _file_plan(dataset, ref, facts)
             declared = self.columns(file)
             view: Any = _BranchList(file, facts["branch_bytes"])
@@ -214,6 +236,24 @@ class _Examiner:
         branches = {view.schema.resolve(name).name for name in names}
         needed = sum(facts["branch_bytes"].get(branch, 0) for branch in branches)
         return replace(file, needed_bytes=needed, missing_optional=absent), facts["clusters"]
+
+
+def _check_identity(ref: FileRef, facts: Mapping[str, Any]) -> None:
+    """Refuse a file that is not the one the fileset describes, and steps that do not fit it."""
+    if ref.uuid not in (None, facts["uuid"]):
+        raise DataError(f"has the uuid {facts['uuid']}, the fileset says {ref.uuid}: another file",
+                        where=ref.url)  # fmt: skip
+    if ref.entries not in (None, facts["entries"]):
+        raise DataError(f"has {facts['entries']} entries, the fileset says {ref.entries}: another file",
+                        where=ref.url)  # fmt: skip
+    end = 0
+    for start, stop in sorted(ref.steps):
+        if start < end or stop < start or stop > facts["entries"]:
+            raise DataError(
+                f"the step {start}-{stop} overlaps another or leaves the file's {facts['entries']} entries",
+                where=ref.url, action="make the fileset anew: femtobarn data files",
+            )  # fmt: skip
+        end = stop
 
 
 def _file_plan(dataset: str, ref: FileRef, facts: Mapping[str, Any]) -> FilePlan:
@@ -254,14 +294,16 @@ def _memory_of(ref: FileRef, schemas: tuple[str, ...]) -> Path | None:
         return None
     path = Path(ref.url).resolve()
     status = path.stat()
-    key = digest([str(path), status.st_size, status.st_mtime_ns, ref.tree, schemas, SCHEMA_VERSION])
+    known = [schema_digest(name) for name in schemas or schema_names()]
+    identity = [str(path), status.st_size, status.st_mtime_ns, ref.tree]
+    key = digest([*identity, schemas, known, versions()["femtobarn"], _PROBE_VERSION])
     return cache_root() / "probes" / key[:2] / f"{key}.json"
 
 
 def _remember(place: Path, facts: Mapping[str, Any]) -> None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        scratch = place.with_suffix(f".{digest(id(facts))[:8]}.tmp")
+        scratch = place.with_suffix(f".{uuid4().hex[:8]}.tmp")
         scratch.write_text(json.dumps(facts))
         scratch.replace(place)
     except OSError as error:
@@ -272,8 +314,6 @@ class _BranchList:
     """The branches of a probed file, seen as a source is (for checks of declared columns)."""
 
     def __init__(self, file: FilePlan, branches: Iterable[str]) -> None:
-        from femtobarn.read import find_schema
-
         self.schema = find_schema(file.schema)
         self.tree = file.tree
         self.branches = frozenset(branches)
@@ -296,27 +336,37 @@ class _Cutter:
         if file.error:
             # Stays in the plan as one part that fails, so that the loss is accounted for.
             return [Part(first, name, file_number, 0, file.entries)]
-        entries = file.entries
+        ranges = _ranges(file, clusters, sizing)
         if sizing.max_events is not None:
-            entries = min(entries, sizing.max_events - self._events[name])
-        self._events[name] += entries
-        ranges = list(_ranges(file, entries, clusters, sizing))
-        return [Part(first + i, name, file_number, start, stop) for i, (start, stop) in enumerate(ranges)]
+            ranges = _first(ranges, sizing.max_events - self._events[name])
+        found = [Part(first + i, name, file_number, start, stop) for i, (start, stop) in enumerate(ranges)]
+        self._events[name] += sum(part.entries for part in found)
+        return found
 
 
-def _ranges(
-    file: FilePlan, entries: int, clusters: Sequence[int], sizing: Sizing
-) -> Iterable[tuple[int, int]]:
+def _first(ranges: Iterable[tuple[int, int]], events: int) -> Iterable[tuple[int, int]]:
+    """The first so many events of these ranges."""
+    left = events
+    for start, stop in ranges:
+        if left <= 0:
+            return
+        yield start, min(stop, start + left)
+        left -= stop - start
+
+
+def _ranges(file: FilePlan, clusters: Sequence[int], sizing: Sizing) -> Iterable[tuple[int, int]]:
     """Entry ranges of one file; a file without entries is one empty part, so that it is accounted for."""
     if file.entries == 0:
         yield 0, 0
-    elif file.ref.steps:
-        yield from ((start, min(stop, entries)) for start, stop in file.ref.steps if start < entries)
-    elif sizing.part_events is not None:
-        for start in range(0, entries, sizing.part_events):
-            yield start, min(start + sizing.part_events, entries)
-    else:
-        yield from _along_clusters(entries, clusters, _target(file, sizing))
+        return
+    for start, stop in file.ref.steps or ((0, file.entries),):
+        if sizing.part_events is not None:
+            for begin in range(start, stop, sizing.part_events):
+                yield begin, min(begin + sizing.part_events, stop)
+        elif file.ref.steps:
+            yield start, stop
+        else:
+            yield from _along_clusters(file.entries, clusters, _target(file, sizing))
 
 
 def _target(file: FilePlan, sizing: Sizing) -> int:

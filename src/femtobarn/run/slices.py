@@ -10,19 +10,20 @@ from typing import Any
 from femtobarn.analysis import Analysis
 from femtobarn.errors import StoreError
 from femtobarn.outcome import Outcome
-from femtobarn.run.engine import Progress, RunResult, execute, part_keys, processed_events, summarise
+from femtobarn.run.engine import Progress, RunResult, execute, processed_events, summarise
 from femtobarn.run.executors import Executor
-from femtobarn.run.files import SCHEMA_VERSION, read_json, write_json
-from femtobarn.run.fingerprint import digest
+from femtobarn.run.files import SCHEMA_VERSION, differences, read_json, write_json
+from femtobarn.run.keys import part_keys
 from femtobarn.run.ledger import Entry, read_ledger
 from femtobarn.run.lock import locked
 from femtobarn.run.plan import Plan
 from femtobarn.run.store import Store
 
-__all__ = ["merge_slices", "run_slice", "slice_folders"]
+__all__ = ["merge_slices", "run_slice", "slice_folder", "slice_folders"]
 
 
-def _folder(run: Path, index: int, count: int) -> Path:
+def slice_folder(run: Path, index: int, count: int) -> Path:
+    """Where slice ``index`` of ``count`` is kept."""
     return run / "slices" / f"{index}-of-{count}"
 
 
@@ -41,25 +42,24 @@ def run_slice(
     parameters: Any,
     config: Mapping[str, Any],
     source: str,
-    salt: str = "",
     progress: Progress | None = None,
 ) -> RunResult:
     """Process slice ``i`` of ``n`` into its own folder, which keeps the parts' outcomes."""
     index, count = part
     parts = plan.slice(index, count)
-    folder = _folder(run, index, count)
+    folder = slice_folder(run, index, count)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         write_json(
             folder / "slice.json",
             {
                 "schema_version": SCHEMA_VERSION, "index": index, "count": count, "config": config,
-                "plan": digest(plan.to_json()), "parts": [p.number for p in parts],
+                "plan": plan.digest, "parts": [p.number for p in parts],
             },
         )  # fmt: skip
         return execute(
             plan, analysis, executor, Store(folder / "parts"), parameters=parameters, source=source,
-            ledger=folder / "ledger.jsonl", parts=parts, salt=salt, progress=progress,
+            ledger=folder / "ledger.jsonl", parts=parts, progress=progress,
         )  # fmt: skip
 
 
@@ -70,7 +70,6 @@ def merge_slices(
     *,
     parameters: Any,
     config: Mapping[str, Any],
-    salt: str = "",
 ) -> RunResult:
     """Add the parts of all slices in plan order; what is absent is missing in the result's account.
 
@@ -85,7 +84,7 @@ def merge_slices(
             "there are no slices to merge", action="make them with: femtobarn run ... --part i/n"
         )
     owners = _owners(folders, plan, config)
-    keys = part_keys(analysis, parameters, plan, salt=salt)
+    keys = part_keys(analysis, parameters, plan)
     total = Outcome.empty("", analysis.histograms_for(parameters))
     entries: dict[int, Entry] = {}
     ledgers = {folder: read_ledger(folder / "ledger.jsonl") for folder in folders}
@@ -94,7 +93,7 @@ def merge_slices(
         entry = ledgers[owner].get(part.number) if owner is not None else None
         if owner is None or entry is None:
             continue
-        if entry.state != "failed":
+        if entry.good:
             outcome = Store(owner / "parts").load(keys[part.number], part=part.number)
             if outcome is None:
                 continue
@@ -107,14 +106,12 @@ def merge_slices(
 def _owners(folders: Sequence[Path], plan: Plan, config: Mapping[str, Any]) -> dict[int, Path]:
     """Which slice holds which part; no part may have two owners."""
     owners: dict[int, Path] = {}
-    expected = digest(plan.to_json())
+    expected = plan.digest
     for folder in folders:
         about = read_json(folder / "slice.json")
-        if about["config"] != config:
-            changed = [key for key in config if about["config"].get(key) != config[key]]
-            raise StoreError(
-                f"was made with another configuration ({', '.join(changed)} differ)", where=str(folder)
-            )
+        changed = differences(about["config"], config)
+        if changed:
+            raise StoreError("was made with another configuration: " + "; ".join(changed), where=str(folder))
         if about["plan"] != expected:
             raise StoreError("was made from another plan (the input files changed)", where=str(folder))
         for number in about["parts"]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,21 +31,31 @@ def cache_root() -> Path:
 
 
 class Store:
-    """Part outcomes by key, in a folder."""
+    """Part outcomes by key, in a folder.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    folder : Path
+        Where entries are written and looked for.
+    also : sequence of Path
+        Folders that are only looked in (what slices of the run have made already).
+    """
+
+    def __init__(self, folder: Path, also: Sequence[Path] = ()) -> None:
         self.folder = folder
+        self._folders = (folder, *also)
 
     def path(self, key: str) -> Path:
-        return self.folder / key[:2] / f"{key}.part"
+        """Where an entry is written."""
+        return _place(self.folder, key)
 
     def __contains__(self, key: str) -> bool:
-        return self.path(key).is_file()
+        return any(_place(folder, key).is_file() for folder in self._folders)
 
     def save(self, key: str, outcome: Outcome) -> None:
         """Write an entry; readers see all of it or nothing."""
         path = self.path(key)
-        scratch = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+        scratch = path.with_name(f".{uuid.uuid4().hex}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             scratch.write_bytes(encode(outcome))
@@ -59,12 +70,17 @@ class Store:
 
     def load(self, key: str, *, part: int) -> Outcome | None:
         """An entry, or None when there is none or it was damaged (then it is removed, with a log line)."""
-        path = self.path(key)
-        try:
-            return decode(path.read_bytes(), part=part)
-        except FileNotFoundError:
-            return None
-        except StoreError as error:
-            log.warning("stored result %s %s; it will be made again", path, error.what)
-            path.unlink(missing_ok=True)
-            return None
+        for folder in self._folders:
+            path = _place(folder, key)
+            try:
+                return decode(path.read_bytes(), part=part)
+            except FileNotFoundError:
+                continue
+            except (StoreError, OSError) as error:
+                log.warning("stored result %s %s; it will be made again", path, error)
+                path.unlink(missing_ok=True)
+        return None
+
+
+def _place(folder: Path, key: str) -> Path:
+    return folder / key[:2] / f"{key}.part"

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from femtobarn.analysis import Analysis, Columns, Context, find_analysis
-from femtobarn.errors import DataError, FemtobarnError
+from femtobarn.errors import DataError, FemtobarnError, StoreError
 from femtobarn.outcome import Outcome
 from femtobarn.read import Source, open_source, read_events
 from femtobarn.records import Dataset, Part
@@ -34,7 +34,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One part with all that is needed to process it."""
+    """One part with all that is needed to process it; the dataset comes without its list of files."""
 
     part: Part
     key: str
@@ -53,7 +53,22 @@ class TaskResult:
     bytes_read: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    warnings: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Open:
+    """An open file, what it looked like when it was opened, and what its columns weigh."""
+
+    source: Source
+    stamp: tuple[int, int] | None
+    weights: dict[tuple[str, ...], float] = field(default_factory=dict)
+
+    def bytes_of(self, columns: tuple[str, ...], entries: int) -> int:
+        """Compressed bytes of so many entries of these columns."""
+        if columns not in self.weights:
+            names = [self.source.schema.resolve(name).name for name in columns]
+            self.weights[columns] = self.source.stored_bytes(names) / max(self.source.entries, 1)
+        return round(self.weights[columns] * entries)
 
 
 class Worker:
@@ -65,25 +80,34 @@ class Worker:
         self._store = Store(Path(job.store))
         self._histograms = self._analysis.histograms_for(self._parameters)
         self._resources: Mapping[str, Any] | None = None
-        self._files: OrderedDict[str, Source] = OrderedDict()
+        self._files: OrderedDict[str, _Open] = OrderedDict()
 
     def close(self) -> None:
-        for source in self._files.values():
-            source.close()
+        """Close the open files."""
+        for file in self._files.values():
+            file.source.close()
         self._files.clear()
 
     def run(self, task: Task) -> TaskResult:
-        """Process one part; every failure of its input becomes a result with a reason."""
+        """Process one part; every failure of its input becomes a result with a reason.
+
+        Raises
+        ------
+        StoreError
+            The outcome cannot be stored.  That is no fault of the part: the run must stop.
+        """
         started, cpu = time.perf_counter(), time.process_time()
         error, events, size = "", 0, 0
         try:
             outcome, size = self._process(task)
             self._store.save(task.key, outcome)
             events = task.part.entries
+        except StoreError:
+            raise
         except FemtobarnError as problem:
             error = str(problem)
         except MemoryError:
-            error = f"{task.file.ref.url}: not enough memory for entries {task.part.start}-{task.part.stop}"
+            error = f"{_place(task)}: not enough memory"
         except Exception as problem:  # noqa: BLE001 - an analysis may raise anything; the run goes on
             error = _blame(problem, task)
         return TaskResult(
@@ -99,11 +123,11 @@ class Worker:
     def _process(self, task: Task) -> tuple[Outcome, int]:
         if task.file.error:
             raise DataError(task.file.error)
-        source = self._open(task.file)
+        file = self._open(task.file)
         schema, part = task.file.schema, task.part
         declared: Columns = self._analysis.columns_for(self._parameters, schema, task.dataset)
         events = read_events(
-            source, declared.needed, declared.optional, part.start, part.stop, where=task.file.ref.url
+            file.source, declared.needed, declared.optional, part.start, part.stop, where=task.file.ref.url
         )
         context = Context(
             dataset=task.dataset,
@@ -118,27 +142,30 @@ class Worker:
         if not isinstance(outcome, Outcome):
             raise DataError(f"process() returned {type(outcome).__name__}, not an Outcome",
                             where=self._analysis.name)  # fmt: skip
-        branches = [source.schema.resolve(name).name for name in events.names]
-        share = part.entries / max(source.entries, 1)
-        return outcome, round(source.stored_bytes(branches) * share)
+        return outcome, file.bytes_of(events.names, part.entries)
 
-    def _open(self, file: FilePlan) -> Source:
+    def _open(self, file: FilePlan) -> _Open:
         """An open file, kept for the next parts; refused if it is not the planned one any more."""
         url = file.ref.url
-        source = self._files.pop(url, None)
-        if source is None:
+        known = self._files.pop(url, None)
+        stamp = _stamp(url)
+        if known is not None and known.stamp != stamp:
+            known.source.close()
+            known = None
+        if known is None:
             source = open_source(file.ref, (file.schema,) if file.schema != "raw" else ())
-            if (source.uuid, source.entries) != (file.uuid, file.entries):
+            if (source.uuid, source.entries, source.size) != (file.uuid, file.entries, file.size):
                 source.close()
                 raise DataError(
-                    "changed between planning and reading (uuid or number of entries differ)",
+                    "changed between planning and reading (uuid, size or number of entries differ)",
                     where=url,
-                    action="start again with: femtobarn resume RUN",
+                    action="plan and process it anew with: femtobarn resume RUN",
                 )
-        self._files[url] = source
+            known = _Open(source, stamp)
+        self._files[url] = known
         while len(self._files) > _OPEN_FILES:
-            self._files.popitem(last=False)[1].close()
-        return source
+            self._files.popitem(last=False)[1].source.close()
+        return known
 
     def _load_resources(self) -> Mapping[str, Any]:
         if self._resources is None:
@@ -149,17 +176,29 @@ class Worker:
         return self._resources
 
 
+def _stamp(url: str) -> tuple[int, int] | None:
+    """Size and time of a local file, to notice that it is replaced while it is open."""
+    if "://" in url:
+        return None
+    try:
+        status = Path(url).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _place(task: Task) -> str:
+    return f"{task.file.ref.url}: entries {task.part.start}-{task.part.stop}"
+
+
 def _blame(problem: Exception, task: Task) -> str:
-    """Where an analysis' own code went wrong: file and line of the innermost frame of its module."""
+    """Where an analysis' own code went wrong: file and line of the innermost frame outside of libraries."""
     place = ""
     trace = problem.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        if "site-packages" not in code.co_filename and "/run/worker.py" not in code.co_filename:
+        if "site-packages" not in code.co_filename and code.co_filename != __file__:
             place = f"{code.co_filename}:{trace.tb_lineno}"
         trace = trace.tb_next
     text = str(problem).strip().split("\n", 1)[0]
-    return (
-        f"{task.file.ref.url}: entries {task.part.start}-{task.part.stop}: "
-        f"{type(problem).__name__}: {text} (at {place})"
-    )
+    return f"{_place(task)}: {type(problem).__name__}: {text}" + (f" (at {place})" if place else "")

@@ -60,7 +60,9 @@ def make(
     """
     from femtobarn.samples.higgs import make_higgs
 
-    return make_higgs(job, Path(out), release=release, seed=seed, mu=mu, scale=scale, mass=mass, simulate=simulate)
+    return make_higgs(
+        job, Path(out), release=release, seed=seed, mu=mu, scale=scale, mass=mass, simulate=simulate
+    )
 
 
 def make_cms_histograms(out: Path, *, seed: int = 1, mu: float = 1.0, mass: float = 125.0) -> Path:

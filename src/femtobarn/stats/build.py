@@ -143,6 +143,7 @@ class BuildResult:
 class _Notes:
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    negative: bool = False
 
 
 def build_workspace(spec: WorkspaceSpec) -> BuildResult:
@@ -164,7 +165,9 @@ def build_workspace(spec: WorkspaceSpec) -> BuildResult:
     if log.problems:
         raise ConfigError(
             "the histograms do not make a model:\n" + "\n".join(f"  {problem}" for problem in log.problems),
-            action="negative nominal bins may be set to zero with the policy negative: zero",
+            action="set negative nominal bins to zero with the policy 'negative: zero'"
+            if log.negative
+            else None,
         )
     workspace = Workspace(
         channels=channels,
@@ -206,6 +209,7 @@ def _sample(channel: ChannelSpec, sample: SampleSpec, spec: WorkspaceSpec, log: 
         log.problems.append(f"{where}: a bin is not finite")
     negative = np.flatnonzero(nominal < 0.0)
     if negative.size and spec.negative == "error":
+        log.negative = True
         log.problems.append(f"{where}: bins {negative.tolist()} are negative")
     elif negative.size:
         log.notes.append(f"{where}: negative bins {negative.tolist()} were set to zero")

@@ -14,6 +14,7 @@ because no two factors of a cell share a parameter.  Only sums over cells enter,
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +24,7 @@ from scipy import special
 
 from femtobarn.stats.interpolation import HistosysCode, histosys_shift, normsys_factor
 
-__all__ = ["Constraints", "Data", "Likelihood", "Templates", "cell_jacobian"]
+__all__ = ["Block", "Constraints", "Data", "Likelihood", "Templates", "cell_jacobian", "split"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -32,6 +33,8 @@ IntArray = npt.NDArray[np.intp]
 _TINY: Final = 1e-100
 #: Expectations below this share of the data's bin are continued smoothly: a finite penalty, never nan.
 _FLOOR: Final = 1e-10
+#: Elements of a dense (cells, parameters) array up to which one block is fastest.
+_DENSE: Final = 50_000
 _LOG_2PI: Final = math.log(2.0 * math.pi)
 
 
@@ -43,8 +46,9 @@ class Data:
     aux: FloatArray
 
     def constant(self) -> float:
-        """The part of -2 log L that depends on the main data alone."""
-        return 2.0 * float(special.gammaln(self.main + 1.0).sum())
+        """-2 log L of the saturated model: the part that depends on the main data alone."""
+        n = self.main
+        return 2.0 * float(np.sum(special.gammaln(n + 1.0) + n - special.xlogy(n, n)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,15 @@ class Templates:
         np.multiply.at(cells, self.gamma_cell, x[self.gamma_parameter])
         return cells
 
+    def corners(self) -> IntArray:
+        """Parameters whose interpolation has different slopes on either side of 0 (code0 and code1)."""
+        parts = [np.zeros(0, dtype=np.intp)]
+        if self.shift_code == "code0":
+            parts.append(self.shift_parameter)
+        if self.scale_coefficients is None:
+            parts.append(self.scale_parameter)
+        return np.unique(np.concatenate(parts))
+
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
@@ -127,35 +140,122 @@ class Constraints:
         return self.width.size * _LOG_2PI - float(np.linalg.slogdet(self.precision)[1])
 
 
+def _main(n: FloatArray, nu: FloatArray) -> float:
+    """-2 log Poisson relative to the saturated model, continued smoothly below zero expectation.
+
+    ``nu - n - n log(nu / n)`` is ``n (r - log(1 + r))`` with ``r = (nu - n) / n``, which keeps its digits
+    where large counts agree with their expectation.
+    """
+    seen = n > 0.0
+    floor = np.where(seen, _FLOOR * n, 1.0)
+    safe = np.maximum(nu, floor)
+    scale = np.where(seen, n, 1.0)
+    r = (safe - n) / scale
+    terms = np.where(seen, n * (r - np.log1p(r * seen)), np.maximum(nu, 0.0))
+    low = seen & (nu < floor)
+    if low.any():
+        t = (nu - safe) / floor
+        terms = np.where(low, terms + np.maximum(nu, 0.0) - safe - n * (t - 0.5 * t * t), terms)
+    return 2.0 * float(terms.sum())
+
+
+def _weights(n: FloatArray, nu: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """First and second derivative of :func:`_main` by each bin's expectation."""
+    seen = n > 0.0
+    floor = np.where(seen, _FLOOR * n, 1.0)
+    low = nu < floor
+    safe = np.maximum(nu, floor)
+    ratio = n / safe
+    first, second = 2.0 * (1.0 - ratio), 2.0 * ratio / safe
+    if low.any():
+        t = np.where(low & seen, (nu - safe) / floor, 0.0)
+        rising = np.where(nu > 0.0, 2.0, 0.0)
+        first = np.where(low & seen, rising - 2.0 * ratio * (1.0 - t), first)
+        first = np.where(~seen, rising, first)
+    return first, second
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Templates of some channels over the parameters that act there (their places in the model's order)."""
+
+    templates: Templates
+    parameters: IntArray
+    bins: slice
+
+
+def split(templates: Templates, channels: Sequence[slice]) -> tuple[Block, ...]:
+    """Divide templates by channel where one dense array over all parameters would be large.
+
+    Most parameters of a large model are per-bin ones of a single channel: each channel's own array is small.
+    """
+    if templates.nominal.size * templates.parameters <= _DENSE or len(channels) < 2:
+        return (Block(templates, np.arange(templates.parameters), slice(0, templates.starts.size)),)
+    return tuple(_channel_block(templates, where) for where in channels)
+
+
+def _channel_block(t: Templates, where: slice) -> Block:
+    cells = (t.bin >= where.start) & (t.bin < where.stop)
+    rows = np.unique(t.row[cells])
+    new_cell, new_row = np.cumsum(cells) - 1, np.full(t.rows, -1)
+    new_row[rows] = np.arange(rows.size)
+    in_row = new_row >= 0
+    shift, gamma = cells[t.shift_cell], cells[t.gamma_cell]
+    scale, norm = in_row[t.scale_row], in_row[t.norm_row]
+    acting = [t.shift_parameter[shift], t.gamma_parameter[gamma]]
+    acting += [t.scale_parameter[scale], t.norm_parameter[norm]]
+    parameters = np.unique(np.concatenate(acting)).astype(np.intp)
+    place = np.zeros(t.parameters, dtype=np.intp)
+    place[parameters] = np.arange(parameters.size)
+    first = int(np.flatnonzero(cells)[0])
+    local = Templates(
+        parameters=int(parameters.size),
+        rows=int(rows.size),
+        nominal=t.nominal[cells],
+        row=new_row[t.row[cells]],
+        bin=t.bin[cells] - where.start,
+        starts=t.starts[where] - first,
+        shift_cell=new_cell[t.shift_cell[shift]],
+        shift_parameter=place[t.shift_parameter[shift]],
+        shift_up=t.shift_up[shift],
+        shift_down=t.shift_down[shift],
+        shift_code=t.shift_code,
+        scale_row=new_row[t.scale_row[scale]],
+        scale_parameter=place[t.scale_parameter[scale]],
+        scale_log_hi=t.scale_log_hi[scale],
+        scale_log_lo=t.scale_log_lo[scale],
+        scale_coefficients=None if t.scale_coefficients is None else t.scale_coefficients[:, scale],
+        norm_row=new_row[t.norm_row[norm]],
+        norm_parameter=place[t.norm_parameter[norm]],
+        gamma_cell=new_cell[t.gamma_cell[gamma]],
+        gamma_parameter=place[t.gamma_parameter[gamma]],
+    )
+    return Block(local, parameters, where)
+
+
 @dataclass(frozen=True, slots=True)
 class Likelihood:
     """Evaluation of -2 log L for given data."""
 
     templates: Templates
+    blocks: tuple[Block, ...]
     constraints: Constraints
     data: Data
     constant: float
+    corners: IntArray
 
     @classmethod
-    def of(cls, templates: Templates, constraints: Constraints, data: Data) -> Likelihood:
+    def of(
+        cls, templates: Templates, blocks: tuple[Block, ...], constraints: Constraints, data: Data
+    ) -> Likelihood:
         poisson = 2.0 * float(special.gammaln(data.aux[constraints.poisson_aux] + 1.0).sum())
-        return cls(templates, constraints, data, data.constant() + poisson + constraints.gauss_constant())
+        constant = data.constant() + poisson + constraints.gauss_constant()
+        return cls(templates, blocks, constraints, data, constant, templates.corners())
 
     def value(self, x: FloatArray) -> float:
         """-2 log L, factorials and constants included."""
         nu = np.add.reduceat(self.templates.expectation(x), self.templates.starts)
-        return self._main(nu) + self._constraint_value(x) + self.constant
-
-    def _main(self, nu: FloatArray) -> float:
-        n = self.data.main
-        floor = np.maximum(_FLOOR * n, 1e-300)
-        low = nu < floor
-        if not low.any():
-            return 2.0 * float(np.sum(nu - special.xlogy(n, nu)))
-        safe = np.maximum(nu, floor)
-        log = np.log(safe)
-        t = np.where(low & (n > 0.0), (nu - safe) / floor, 0.0)
-        return 2.0 * float(np.sum(np.maximum(nu, 0.0) - np.where(n > 0.0, n * (log + t - 0.5 * t * t), 0.0)))
+        return _main(self.data.main, nu) + self._constraint_value(x) + self.constant
 
     def _constraint_value(self, x: FloatArray) -> float:
         c = self.constraints
@@ -165,36 +265,32 @@ class Likelihood:
         else:
             total = float(pull @ c.precision @ pull)
         if c.poisson.size:
-            rate = c.tau * x[c.poisson]
+            rate = c.tau * np.maximum(x[c.poisson], _TINY)
             total += 2.0 * float(np.sum(rate - special.xlogy(self.data.aux[c.poisson_aux], rate)))
         return total
 
     def __call__(self, x: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """-2 log L, its gradient (p,) and its Hessian (p, p)."""
-        cells = _Cells.at(self.templates, x)
-        nu = np.add.reduceat(cells.nu, self.templates.starts)
-        first, second = self._weights(nu)
-        jacobian = np.add.reduceat(cells.jacobian, self.templates.starts, axis=0)
-        gradient = jacobian.T @ first
-        hessian = cells.curvature(first[self.templates.bin]) + jacobian.T @ (second[:, None] * jacobian)
-        value = self._main(nu) + self._constraint_value(x) + self.constant
+        gradient, hessian = np.zeros(x.size), np.zeros((x.size, x.size))
+        value = self._constraint_value(x) + self.constant
+        for block in self.blocks:
+            value += self._add_block(block, x, gradient, hessian)
         self._add_constraints(x, gradient, hessian)
         return value, gradient, hessian
 
-    def _weights(self, nu: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """First and second derivative of -2 log Poisson by each bin's expectation."""
-        n = self.data.main
-        floor = np.maximum(_FLOOR * n, 1e-300)
-        low = nu < floor
-        safe = np.maximum(nu, floor)
-        ratio = n / safe
-        first, second = 2.0 * (1.0 - ratio), 2.0 * ratio / safe
-        if low.any():
-            seen = n > 0.0
-            t = np.where(low & seen, (nu - safe) / floor, 0.0)
-            first = np.where(low & seen, 2.0 * np.where(nu > 0.0, 1.0, 0.0) - 2.0 * ratio * (1.0 - t), first)
-            first = np.where(~seen & (nu < 0.0), 0.0, first)
-        return first, second
+    def _add_block(self, block: Block, x: FloatArray, gradient: FloatArray, hessian: FloatArray) -> float:
+        t, places, n = block.templates, block.parameters, self.data.main[block.bins]
+        cells = _Cells.at(t, x[places])
+        nu = np.add.reduceat(cells.nu, t.starts)
+        first, second = _weights(n, nu)
+        jacobian = np.add.reduceat(cells.jacobian, t.starts, axis=0)
+        curvature = cells.curvature(first[t.bin]) + jacobian.T @ (second[:, None] * jacobian)
+        gradient[places] += jacobian.T @ first
+        if places.size == x.size:
+            hessian += curvature
+        else:
+            hessian[np.ix_(places, places)] += curvature
+        return _main(n, nu)
 
     def _add_constraints(self, x: FloatArray, gradient: FloatArray, hessian: FloatArray) -> None:
         c = self.constraints
@@ -206,7 +302,7 @@ class Likelihood:
             gradient[c.gauss] += 2.0 * c.precision @ pull
             hessian[np.ix_(c.gauss, c.gauss)] += 2.0 * c.precision
         if c.poisson.size:
-            gamma = x[c.poisson]
+            gamma = np.maximum(x[c.poisson], _TINY)
             ratio = self.data.aux[c.poisson_aux] / gamma
             gradient[c.poisson] += 2.0 * (c.tau - ratio)
             hessian[c.poisson, c.poisson] += 2.0 * ratio / gamma

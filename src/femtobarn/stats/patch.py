@@ -90,7 +90,7 @@ def _position(container: Any, step: str) -> Any:
         if not step.isdigit() or int(step) >= len(container):
             raise IndexError(f"there is no element {step}")
         return int(step)
-    if step not in container:
+    if not isinstance(container, dict) or step not in container:
         raise KeyError(f"there is no '{step}'")
     return step
 
@@ -105,8 +105,10 @@ def _add(document: Any, steps: list[str], value: Any) -> Any:
         if not 0 <= place <= len(parent):
             raise IndexError(f"there is no place {last}")
         parent.insert(place, value)
-    else:
+    elif isinstance(parent, dict):
         parent[last] = value
+    else:
+        raise TypeError("there is neither an object nor an array")
     return document
 
 
@@ -114,7 +116,8 @@ def _remove(document: Any, steps: list[str]) -> Any:
     if not steps:
         raise ValueError("the whole document cannot be removed")
     parent = _get(document, steps[:-1])
-    return parent.pop(_position(parent, steps[-1]))
+    place = _position(parent, steps[-1])
+    return parent.pop(place)
 
 
 def _apply(document: Any, operation: Any) -> Any:

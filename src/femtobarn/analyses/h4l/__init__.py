@@ -1,4 +1,4 @@
-"""Is there a Higgs boson in the four-lepton events of the ATLAS and CMS open data?
+"""The Higgs boson in the four-lepton events of the ATLAS and CMS open data.
 
 Every release has its own selection, as its analysis published it; from four chosen leptons on the road
 is one: pair them into Z candidates, fill, list the candidates.

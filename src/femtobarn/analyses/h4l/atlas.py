@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from femtobarn.analyses.h4l.parameters import H4lParameters
 from femtobarn.analyses.h4l.quartet import Quartet, channel_of, fill, inside, list_candidates
 from femtobarn.analysis import Columns, Context
-from femtobarn.kernels import FourVectors, exactly
+from femtobarn.kernels import FourVectors, exactly, scatter
 from femtobarn.outcome import Outcome
 from femtobarn.physics.leptons import ELECTRON, MUON, good_atlas_2020
 from femtobarn.physics.pairing import pair_four_leptons
@@ -34,7 +34,8 @@ STEPS: Final[Mapping[tuple[str, str], tuple[tuple[str, str], ...]]] = {
     ("atlas-2025", "loose"): (("four_leptons", "four"), ("charge", "neutral"), ("flavour", "flavour")),
     ("atlas-2025", "full"): (
         ("trigger", "trigger"), ("trigger_matched", "trigger_matched"), ("pt", "pt_20_15_10"),
-        ("id_iso", "id_iso"), ("flavour", "flavour"), ("charge", "neutral"), ("sfos_pairs", "neutral_flavours"),
+        ("id_iso", "id_iso"), ("flavour", "flavour"), ("charge", "neutral"),
+        ("sfos_pairs", "neutral_flavours"),
     ),
     ("atlas-2016", "loose"): (("four_leptons", "four"), ("charge", "neutral"), ("flavour", "flavour")),
     ("atlas-2016", "full"): (
@@ -48,6 +49,7 @@ LEPTON_SCALE: Final = "lepton_scale"
 
 
 def columns(parameters: H4lParameters, schema: str, dataset: Dataset) -> Columns:
+    """What the selection of an ATLAS release reads."""
     lepton = ["pt", "eta", "phi", "e", "charge", "type"]
     full = parameters.selection == "full"
     if full and schema == "atlas-2020":
@@ -126,17 +128,15 @@ def _atlas_masks(
     pairs = pair_four_leptons(vectors, charge, kinds, z_mass=parameters.m_z)
     quartet = Quartet(rows, vectors, eta, phi, kinds, charge, pairs, channel_of(kinds))
 
-    def among(passed: NDArray[Any]) -> Mask:
-        mask = np.zeros(len(events), dtype=np.bool_)
-        mask[rows] = passed
-        return mask
+    def among(passed: Any) -> Mask:
+        return scatter(len(events), rows, passed)
 
     ordered = -np.sort(-pt[index], axis=1)
     if parameters.pt_order == "unsorted":
         ordered = np.take_along_axis(pt[index], np.argsort(kinds != ELECTRON, axis=1, kind="stable"), axis=1)
     electrons = kinds == ELECTRON
     masks = {
-        "four": among(np.ones(len(rows), dtype=np.bool_)),
+        "four": among(True),
         "flavour": among(quartet.channel != ""),
         "neutral": among(charge.sum(axis=1) == 0),
         "neutral_flavours": among(

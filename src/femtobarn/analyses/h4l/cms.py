@@ -31,6 +31,7 @@ CUTS: Final = ("four_leptons", "charge", "pairs", "pt", "z_windows", "m4l_70")
 
 
 def columns(parameters: H4lParameters) -> Columns:
+    """What the CMS selections read; columns that only EDM files have are optional."""
     kinematics = ("pt", "eta", "phi", "charge")
     impact = ("dxy", "dz", "dxyErr", "dzErr")
     muons = [f"muon.{name}" for name in kinematics]

@@ -78,7 +78,11 @@ def infer(stored: Stored) -> dict[str, Any]:
     }
     if zz.sum() > 0 and stored.parameters.zz_norm > 0:
         results["shape_zz_constrained"] = fit_shape(
-            shown.data, signal, background, constrained=zz, constraint=stored.parameters.zz_norm
+            shown.data,
+            signal,
+            np.maximum(background - zz, 0),
+            constrained=zz,
+            constraint=stored.parameters.zz_norm,
         ).to_json()
     return {"results": results, "warnings": _warnings(shown, results)}
 
@@ -99,7 +103,9 @@ def model(stored: Stored) -> Any:
     for name, (values, variances) in shown.processes.items():
         if not values.sum() > 0:
             continue
-        systematics = [SystematicSpec("lepton_efficiency", parameters.lepton_efficiency, -parameters.lepton_efficiency)]
+        systematics = [
+            SystematicSpec("lepton_efficiency", parameters.lepton_efficiency, -parameters.lepton_efficiency)
+        ]
         if name in ZZ and parameters.zz_norm > 0:
             systematics.append(SystematicSpec("zz_norm", parameters.zz_norm, -parameters.zz_norm))
         for source in sorted({label.rpartition("_")[0] for label in shown.variations}):
@@ -107,11 +113,15 @@ def model(stored: Stored) -> Any:
             systematics.append(SystematicSpec(source, sides[0].tolist(), sides[1].tolist()))
         samples.append(
             SampleSpec(
-                name, np.maximum(values, 0).tolist(), variances.tolist(), tuple(systematics),
-                normfactors=("mu",) if name in SIGNAL else (), lumi=True,
-            )  # fmt: skip
+                name,
+                np.maximum(values, 0).tolist(),
+                variances.tolist(),
+                tuple(systematics),
+                normfactors=("mu",) if name in SIGNAL else (),
+                lumi=True,
+            )
         )
-    if not any(sample.normfactors for sample in samples) or len(samples) < 2:  # noqa: PLR2004 - signal and background
+    if not any(sample.normfactors for sample in samples) or len(samples) < 2:
         return None
     return WorkspaceSpec(
         channels=(ChannelSpec("four_leptons", shown.data.tolist(), tuple(samples)),),

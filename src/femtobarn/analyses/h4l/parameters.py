@@ -46,5 +46,8 @@ class H4lParameters(Parameters):
     zz_norm: float = Field(0.10, ge=0, lt=1, description="relative uncertainty of the ZZ prediction")
     lumi_error: float = Field(0.017, gt=0, lt=1, description="relative uncertainty of the luminosity")
     lepton_efficiency: float = Field(
-        0.02, gt=0, lt=1, description="relative uncertainty of the four-lepton efficiency (demonstration value)"
+        0.02,
+        gt=0,
+        lt=1,
+        description="relative uncertainty of the four-lepton efficiency (demonstration value)",
     )

@@ -94,7 +94,7 @@ def _refuse_double_counting(datasets: Iterable[Dataset]) -> None:
             histograms[f"20{published['year']}"] = dataset.name
     for year in sorted(set(tables) & set(histograms)):
         raise ConfigError(
-            f"{tables[year]} and {histograms[year]} hold the same candidates of {year}: they would count twice",
+            f"{tables[year]} and {histograms[year]} hold the same candidates: they would count twice",
             action="use the candidate tables or the histogram files of a year, not both",
         )
 

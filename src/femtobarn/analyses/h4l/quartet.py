@@ -161,7 +161,7 @@ def fill(
     """
     total = quartet.vectors.sum()
     mass = total.mass
-    values: dict[str, Array | NDArray[np.int64]] = {
+    values: dict[str, NDArray[Any]] = {
         "m4l": mass, "m4l_60_180": mass, "m4l_fit": mass, "m4l_full": mass,
         "m12": quartet.pairs.m12, "m34": quartet.pairs.m34, "pt4l": total.pt, "y4l": total.rapidity,
     }  # fmt: skip

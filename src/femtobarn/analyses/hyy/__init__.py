@@ -1,4 +1,4 @@
-"""Is there a Higgs boson in the diphoton events of the ATLAS and CMS open data?
+"""The Higgs boson in the diphoton events of the ATLAS and CMS open data.
 
 Two good photons, their mass, and a fit of a peak on a smoothly falling background.
 """
@@ -17,7 +17,7 @@ from femtobarn.analyses.hyy import results
 from femtobarn.analysis import Analysis, Columns, Context, Parameters, Selection
 from femtobarn.catalog import RELEASES
 from femtobarn.hists import HistSpec, regular
-from femtobarn.kernels import FourVectors, leading
+from femtobarn.kernels import FourVectors, leading, scatter
 from femtobarn.outcome import Outcome
 from femtobarn.physics.parameters import ReleaseName, Window
 from femtobarn.physics.photons import outside_crack
@@ -150,16 +150,14 @@ def _photons(events: Events, ctx: Context) -> tuple[NDArray[np.int64], FourVecto
     def photon(name: str) -> NDArray[Any]:
         return events.jagged(f"photon.{name}").values[index]
 
-    def among(passed: NDArray[Any]) -> Mask:
-        mask = np.zeros(len(events), dtype=np.bool_)
-        mask[rows] = passed
-        return mask
+    def among(passed: Any) -> Mask:
+        return scatter(len(events), rows, passed)
 
     vectors = FourVectors.from_mass(photon("pt"), photon("eta"), photon("phi"), 0.0)
     own, mass = vectors.pt, vectors.sum().mass
     inside = among((mass >= setup.window[0]) & (mass <= setup.window[1]))
     masks = {
-        "two_photons": among(np.ones(len(rows), dtype=np.bool_)),
+        "two_photons": among(True),
         "two_good_photons": pt.where(good).counts == 2,
         "pt": among((own[:, 0] > setup.pt[0]) & (own[:, 1] > setup.pt[1])),
         "eta_crack": among(

@@ -33,7 +33,7 @@ def _expected(stored: Stored) -> float | None:
 
 
 def infer(stored: Stored) -> dict[str, Any]:
-    """The peak on its background: binned in 1 GeV and unbinned, and two figures on the background's choice."""
+    """The peak on its background: binned in 1 GeV and unbinned, and what the choice of background does."""
     from femtobarn.errors import FitError
     from femtobarn.stats import MassFitOptions, choose_order, fit_mass, spurious_signal
 

@@ -1,0 +1,19 @@
+"""One self-contained HTML page a run, and an index of runs."""
+
+from __future__ import annotations
+
+from femtobarn.report.index import IndexEntry, read_index, render_index
+from femtobarn.report.inputs import Plot, ReportInputs, Table, read_inputs
+from femtobarn.report.page import render, write_report
+
+__all__ = [
+    "IndexEntry",
+    "Plot",
+    "ReportInputs",
+    "Table",
+    "read_index",
+    "read_inputs",
+    "render",
+    "render_index",
+    "write_report",
+]
