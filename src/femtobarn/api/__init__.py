@@ -14,19 +14,32 @@ if TYPE_CHECKING:
     from femtobarn.api.files import Probed, data_files, data_fileset, data_probe
     from femtobarn.api.fitting import fit, fit_directory
     from femtobarn.api.inputs import Request
+    from femtobarn.api.refrun import (
+        JobDone,
+        SuggestRequest,
+        refrun_evaluate,
+        refrun_promote,
+        refrun_suggest,
+    )
+    from femtobarn.api.refrun_fetch import refrun_fetch
+    from femtobarn.api.refrun_records import RecordSources
     from femtobarn.api.results import OpenRun, open_run, plot, report
     from femtobarn.api.runs import Finished, merge, plan, resume, run, status
     from femtobarn.api.samples import MadeSamples, data_list, data_make
+    from femtobarn.api.serving import serve
     from femtobarn.api.starter import new
 
 _WHERE: Final = {
     "Checked": "checking",
     "Demos": "demos",
     "Finished": "runs",
+    "JobDone": "refrun",
     "MadeSamples": "samples",
     "OpenRun": "results",
     "Probed": "files",
+    "RecordSources": "refrun_records",
     "Request": "inputs",
+    "SuggestRequest": "refrun",
     "analysis_of": "checking",
     "check": "checking",
     "data_files": "files",
@@ -42,10 +55,15 @@ _WHERE: Final = {
     "open_run": "results",
     "plan": "runs",
     "plot": "results",
+    "refrun_evaluate": "refrun",
+    "refrun_fetch": "refrun_fetch",
+    "refrun_promote": "refrun",
+    "refrun_suggest": "refrun",
     "report": "results",
     "resume": "runs",
     "run": "runs",
     "run_schema": "checking",
+    "serve": "serving",
     "status": "runs",
 }
 
@@ -53,10 +71,13 @@ __all__ = [
     "Checked",
     "Demos",
     "Finished",
+    "JobDone",
     "MadeSamples",
     "OpenRun",
     "Probed",
+    "RecordSources",
     "Request",
+    "SuggestRequest",
     "analysis_of",
     "check",
     "data_files",
@@ -72,10 +93,15 @@ __all__ = [
     "open_run",
     "plan",
     "plot",
+    "refrun_evaluate",
+    "refrun_fetch",
+    "refrun_promote",
+    "refrun_suggest",
     "report",
     "resume",
     "run",
     "run_schema",
+    "serve",
     "status",
 ]
 

@@ -32,7 +32,9 @@ class RunTable:
     ``warnings`` names rejected values.
     """
 
-    def __init__(self, runs: Mapping[int, Mapping[str, Any]], source: str, warnings: Iterable[str] = ()) -> None:
+    def __init__(
+        self, runs: Mapping[int, Mapping[str, Any]], source: str, warnings: Iterable[str] = ()
+    ) -> None:
         self._rows = runs
         self._made: dict[int, Run] = {}
         self.source = source

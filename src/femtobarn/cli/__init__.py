@@ -24,6 +24,8 @@ VERBS: Final = {
     "report": ("report", "write the report of a run again"),
     "new": ("new", "write a small analysis of your own to start from"),
     "data": ("data", "find, inspect and make input files"),
+    "refrun": ("refrun", "suggest reference runs to shifters; evaluate, promote, fetch"),
+    "serve": ("serve", "serve the reference-run page"),
 }
 
 

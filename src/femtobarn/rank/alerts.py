@@ -42,7 +42,9 @@ def replacement_ages(past: Past) -> np.ndarray[Any, np.dtype[np.int64]]:
     return ages
 
 
-def stale_alerts(past: Past, runs: RunTable | None, features: Sequence[str] = DEFAULT_FEATURES) -> list[Alert]:
+def stale_alerts(
+    past: Past, runs: RunTable | None, features: Sequence[str] = DEFAULT_FEATURES
+) -> list[Alert]:
     """What speaks against going on with the reference that was used last."""
     rows = past.same_reco
     if not len(rows):
@@ -109,7 +111,10 @@ def _conditions(past: Past, current: int, runs: RunTable, features: Sequence[str
         ratio = float(np.median(values)) / mine
         if abs(math.log(ratio)) > math.log(2.0):
             found.append(f"{name} {ratio:.2g} times that of {current}")
-    for name, tolerance, unit in (("fill_b_field", FIELD_TOLERANCE, "T"), ("fill_energy", ENERGY_TOLERANCE, "GeV")):
+    for name, tolerance, unit in (
+        ("fill_b_field", FIELD_TOLERANCE, "T"),
+        ("fill_energy", ENERGY_TOLERANCE, "GeV"),
+    ):
         found += _shifted(recent, reference, name, tolerance, unit)
     if not found:
         return []

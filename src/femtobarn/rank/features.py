@@ -19,7 +19,7 @@ __all__ = ["FEATURES", "MOST_CANDIDATES", "features", "shortlist"]
 Floats = npt.NDArray[np.float64]
 
 #: Candidates the model orders; those behind follow in the order of ``latest``.
-MOST_CANDIDATES: Final = 20
+MOST_CANDIDATES: Final = 12
 _WINDOWS: Final = (5, 10, 20, 50)
 _DECAYS: Final = (60.0, 400.0)
 #: Ranks with a weight of their own; a logistic model cannot bend a line.

@@ -195,7 +195,9 @@ class ClassHistory:
 
     def target(self, row: int) -> Target:
         """An event of this history as a target."""
-        return Target(int(self.run[row]), int(self.reco[row]), int(self.order[row]), int(self.dataset[row]), row)
+        return Target(
+            int(self.run[row]), int(self.reco[row]), int(self.order[row]), int(self.dataset[row]), row
+        )
 
     def find(self, run: int, reco: int) -> int | None:
         """Row of a run and reconstruction."""

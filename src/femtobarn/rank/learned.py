@@ -14,11 +14,13 @@ from femtobarn.rank.history import ClassHistory, Past, Target
 from femtobarn.rank.model import ChoiceModel, Examples, fit_choice
 from femtobarn.rank.rankers import latest
 
-__all__ = ["ChoiceRanker", "ClassExamples", "Trainer", "class_examples", "visible"]
+__all__ = ["ChoiceRanker", "ClassExamples", "Trainer", "class_examples", "train_for", "visible"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+#: Older certifications than this many in a class are habits of other people: they are not trained on.
+TRAIN_WINDOW: Final = 2500
 #: Fewer certifications than this teach nothing; the ranker then is ``latest``.
 LEAST_EVENTS: Final = 100
 
@@ -77,7 +79,9 @@ def class_examples(history: ClassHistory, rows: Iterable[int] | None = None) -> 
         chosen.append(start[-1] + int(at[0]) if len(at) else -1)
         start.append(start[-1] + len(listed))
         codes.append(listed)
-    examples = Examples(np.concatenate(blocks), np.array(start, dtype=np.int64), np.array(chosen, dtype=np.int64))
+    examples = Examples(
+        np.concatenate(blocks), np.array(start, dtype=np.int64), np.array(chosen, dtype=np.int64)
+    )
     return ClassExamples(history, examples, tuple(codes))
 
 
@@ -100,12 +104,20 @@ class Trainer:
         Classes share the weights: what distinguishes a habit is not the kind of data, and heavy ions
         alone would never have enough certifications.
         """
-        parts = [tables[name].examples.select(rows[name]) for name in tables if len(rows[name])]
+        recent = {name: chosen[-TRAIN_WINDOW:] for name, chosen in rows.items()}
+        parts = [tables[name].examples.select(recent[name]) for name in tables if len(recent[name])]
         if sum(len(part.chosen) for part in parts) < LEAST_EVENTS:
             return ChoiceRanker(None)
         model = fit_choice(_joined(parts), start=self._weights)
         self._weights = model.weights
         return ChoiceRanker(model)
+
+
+def train_for(histories: Mapping[str, ClassHistory], target: Target) -> ChoiceRanker:
+    """A ranker for one moment: trained on the rows of all classes that a target there may see."""
+    rows = {name: visible(history, target)[-TRAIN_WINDOW:] for name, history in histories.items()}
+    tables = {name: class_examples(history, rows[name].tolist()) for name, history in histories.items()}
+    return Trainer().train(tables, rows)
 
 
 def _joined(parts: list[Examples]) -> Examples:

@@ -182,9 +182,7 @@ def _first_known(run: Run, *names: str) -> float | None:
     return next((n for n in (run.get(name).number for name in names) if n is not None), None)
 
 
-def _conditions(
-    candidate: Run, target: Run, rules: Rules, reasons: list[Reason], flags: list[str]
-) -> None:
+def _conditions(candidate: Run, target: Run, rules: Rules, reasons: list[Reason], flags: list[str]) -> None:
     """Field, energy and readout mode: out if they have to match, else flagged."""
     for rule, code, names, tolerance, unit in (
         ("field", "FIELD_MISMATCH", ("b_field", "fill_b_field"), FIELD_TOLERANCE, "T"),
