@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import time
@@ -139,8 +138,9 @@ def test_workers_that_cannot_start(toy, tmp_path, femtobarn):
     import subprocess
     import sys
 
-    done = subprocess.run([sys.executable, stand_in], capture_output=True, text=True, env=os.environ, check=False,
-                          timeout=100)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, stand_in], capture_output=True, text=True, check=False, timeout=100
+    )
     assert done.returncode == 1
     assert "worker processes end before they start" in done.stderr
     assert "if __name__ == '__main__'" in done.stderr
