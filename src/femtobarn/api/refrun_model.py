@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import Any, Final
@@ -15,8 +16,7 @@ from femtobarn.rank.learned import ChoiceRanker, train_for
 from femtobarn.rank.model import ChoiceModel
 from femtobarn.rank.suggest import Question, Records
 from femtobarn.run.files import read_json, write_json
-from femtobarn.run.fingerprint import digest
-from femtobarn.run.store import cache_root
+from femtobarn.config.folders import cache_root
 
 __all__ = ["model_for"]
 
@@ -33,10 +33,11 @@ def model_for(question: Question, records: Records) -> ChoiceRanker:
     known = [pair.order for pair in records.pairs if pair.key.run == question.run]
     order = min(known, default=int(events.order.max(initial=-1)) + 1)
     target = Target(question.run - question.run % _BLOCK, 0, order - order % _BLOCK)
-    key = digest([
+    facts = repr([
         question.protocol.name, question.protocol.gap, target.run, target.order, FEATURES,
-        [digest(column.tobytes().hex()) for column in (events.run, events.reco, events.reference, events.order)],
+        [column.tobytes() for column in (events.run, events.reco, events.reference, events.order)],
     ])  # fmt: skip
+    key = hashlib.sha256(facts.encode()).hexdigest()
     if key not in _made:
         path = cache_root() / "refrun" / f"{key[:32]}.json"
         found = _load(path)

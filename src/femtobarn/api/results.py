@@ -286,5 +286,6 @@ def plot(path: str | Path) -> list[Path]:
 
 def report(path: str | Path) -> Path:
     """Write a run's report again."""
-    folder, _, _ = _load(Path(path))
+    folder = RunDirectory(Path(path))
+    folder.manifest()  # says what is wrong if this is no run
     return _report(folder)

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 
 __all__ = ["ChoiceModel", "Examples", "fit_choice"]
 
@@ -77,6 +76,8 @@ def fit_choice(
         Standardised weights to start from (those of an earlier fit); the optimum does not depend on it.
     ridge : float or (features,) float64
     """
+    from scipy.optimize import minimize  # 0.6 s to import; most questions need no fit
+
     events = len(examples.chosen)
     centre = examples.x.mean(axis=0)
     scale = examples.x.std(axis=0)

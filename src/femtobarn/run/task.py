@@ -17,10 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 import femtobarn
 from femtobarn.errors import FemtobarnError, StoreError, UsageError
 from femtobarn.run.files import SCHEMA_VERSION, read_json, strict, write_json, write_text
-from femtobarn.run.fingerprint import versions
 from femtobarn.run.lock import locked
 
 __all__ = ["Task", "default_out", "task"]
@@ -134,7 +135,7 @@ def task(
             "execution": {},
             "seed": None,
             "origin": origin,
-            "versions": versions() | {"platform": platform.platform()},
+            "versions": _versions(),
             "inputs": [_input(name, file) for name, file in inputs.items()],
             "unused": {},
             "datasets": {},
@@ -148,6 +149,16 @@ def task(
         }  # fmt: skip
         write_json(path / "manifest.json", manifest)
         yield Task(path, manifest)
+
+
+def _versions() -> dict[str, str]:
+    # As of :mod:`femtobarn.run.fingerprint`, which would load the event machinery to say the same.
+    return {
+        "femtobarn": femtobarn.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
 
 
 def _check(path: Path, wanted: Mapping[str, Any]) -> None:
