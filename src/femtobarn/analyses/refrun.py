@@ -1,4 +1,4 @@
-"""Which reference run should a shifter compare this run with?
+"""Tables, figures and sentences of the job that finds a reference run for a shifter.
 
 A ranking is no event loop: its parts are runs and classes, its outcome are tables.  What is here turns
 answers of :mod:`femtobarn.rank` into the tables, figures and sentences of a run directory.
@@ -78,8 +78,8 @@ def write_suggest_tables(folder: Path, answers: Sequence[Suggestion]) -> None:
     ]  # fmt: skip
     alerts = [{"run": a.question.run, "code": x.code, "detail": x.detail} for a in answers for x in a.alerts]
     target = [
-        {"run": a.question.run, "feature": name, "value": q.value, "unit": q.unit, "missing": q.missing_reason,
-         "source": q.source}
+        {"run": a.question.run, "feature": name, "value": q.value, "unit": q.unit,
+         "missing": q.missing_reason, "source": q.source}
         for a in answers for name, q in a.features.items()
     ]  # fmt: skip
     why = [{"run": a.question.run, "asked": w.run, "answer": w.answer} for a in answers for w in a.why_not]
@@ -109,7 +109,7 @@ def draw_overlays(folder: Path, answers: Sequence[Suggestion], table: LumiTable 
         if not profiles:
             continue
         for quantity in ("luminosity", "pileup"):
-            drawing = overlay(profiles, target=answer.question.run, quantity=quantity,  # type: ignore[arg-type]
+            drawing = overlay(profiles, target=answer.question.run, quantity=quantity,
                               name=f"{quantity}_{answer.question.run}", label=label(toy=toy))  # fmt: skip
             save(drawing, folder)
             write_text(folder / f"{drawing.name}.svg", drawing.render("svg"))
@@ -136,8 +136,10 @@ def evaluation_headline(content: Mapping[str, Any]) -> str:
         if name in group["rankers"]:
             scores = group["rankers"][name]
             low, high = scores["top1_ci95"]
-            said.append(f"{name} {scores['top1']:.4f} [{low:.3f}, {high:.3f}] at the top, mean reciprocal rank "
-                        f"{scores['mrr']:.4f}")  # fmt: skip
+            said.append(
+                f"{name} {scores['top1']:.4f} [{low:.3f}, {high:.3f}] at the top, mean reciprocal rank "
+                f"{scores['mrr']:.4f}"
+            )
     return (f"{group['n']} certifications, {content['protocol']}"
             f"{' ' + str(content['embargo']) if content['embargo'] else ''}: {'; '.join(said)}.")  # fmt: skip
 
@@ -145,8 +147,10 @@ def evaluation_headline(content: Mapping[str, Any]) -> str:
 def worse_sentence(content: Mapping[str, Any]) -> str:
     """Why the evaluation ends with an error."""
     rankers = content["groups"]["all"]["rankers"]
-    return (f"the model is right at the top in {rankers['model']['top1']:.4f}, latest in "
-            f"{rankers['latest']['top1']:.4f}: worse by more than .002; --allow-worse accepts that")  # fmt: skip
+    return (
+        f"the model is right at the top in {rankers['model']['top1']:.4f}, latest in "
+        f"{rankers['latest']['top1']:.4f}: worse by more than .002; --allow-worse accepts that"
+    )
 
 
 def draw_evaluation(folder: Path, content: Mapping[str, Any], *, toy: bool) -> None:
@@ -163,8 +167,15 @@ def draw_evaluation(folder: Path, content: Mapping[str, Any], *, toy: bool) -> N
             at = np.arange(len(names)) + 0.18 * (i - 0.5 * (len(groups) - 1))
             top = np.array([values["rankers"][name]["top1"] for name in names])
             low, high = np.array([values["rankers"][name]["top1_ci95"] for name in names]).T
-            axes.errorbar(top, at, xerr=[np.maximum(top - low, 0), np.maximum(high - top, 0)], linestyle="",
-                          marker="os^D"[i % 4], color=PALETTE[i], label=f"{group} ({values['n']})")  # fmt: skip
+            axes.errorbar(
+                top,
+                at,
+                xerr=[np.maximum(top - low, 0), np.maximum(high - top, 0)],
+                linestyle="",
+                marker="os^D"[i % 4],
+                color=PALETTE[i],
+                label=f"{group} ({values['n']})",
+            )
         axes.set_yticks(range(len(names)), labels=names)
         axes.tick_params(axis="y", which="both", length=0)
         axes.set_ylim(len(names) - 0.5, -0.5)

@@ -38,8 +38,11 @@ def parse_runs(text: str) -> list[Range]:
             low = int(first)
             high = int(last) if dash else low
         except ValueError as error:
-            raise UsageError(f"{text!r} is neither a range nor a list of runs", where="--runs",
-                             action="write --runs 315190-315286 or --runs 315190,315255") from error  # fmt: skip
+            raise UsageError(
+                f"{text!r} is neither a range nor a list of runs",
+                where="--runs",
+                action="write --runs 315190-315286 or --runs 315190,315255",
+            ) from error
         if low <= 0 or high < low:
             raise UsageError(f"the range {word.strip()} is empty or reversed", where="--runs")
         ranges.append((low, high))
@@ -54,7 +57,9 @@ def _batches(ranges: Sequence[Range], size: int) -> list[Range]:
             joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
         else:
             joined.append((first, last))
-    return [(low, min(low + size - 1, last)) for first, last in joined for low in range(first, last + 1, size)]
+    return [
+        (low, min(low + size - 1, last)) for first, last in joined for low in range(first, last + 1, size)
+    ]
 
 
 @dataclass
@@ -115,8 +120,12 @@ def refrun_fetch(
             raise UsageError(f"there is no resource {name!r}", where="--resources",
                              near=nearest(name, (*RESOURCES, "pairs")))  # fmt: skip
     if backend not in _BACKENDS:
-        raise UsageError(f"there is no backend {backend!r}", where="--backend", near=nearest(backend, _BACKENDS),
-                         action=f"known are {', '.join(_BACKENDS)}")  # fmt: skip
+        raise UsageError(
+            f"there is no backend {backend!r}",
+            where="--backend",
+            near=nearest(backend, _BACKENDS),
+            action=f"known are {', '.join(_BACKENDS)}",
+        )
     wanted = parse_runs(runs) if runs else []
     asked = [name for name in RESOURCES if name in resources]
     if asked and not wanted and backend != "file":
@@ -168,7 +177,9 @@ def _from_files(found: _Fetch, files: Mapping[str, str], opened: Any) -> None:
         raise UsageError("no file is named", where="--file", action="write --file runs=runs.csv")
     for resource, name in files.items():
         if resource not in RESOURCES:
-            raise UsageError(f"there is no resource {resource!r}", where="--file", near=nearest(resource, RESOURCES))
+            raise UsageError(
+                f"there is no resource {resource!r}", where="--file", near=nearest(resource, RESOURCES)
+            )
         path = Path(name)
         if resource == "lumisections":
             table = read_lumisections(path)
@@ -185,7 +196,11 @@ def _from_files(found: _Fetch, files: Mapping[str, str], opened: Any) -> None:
             ]  # fmt: skip
         else:
             rows = [
-                Row(str(row["fill_number"]), {canonical(k): v for k, v in row.items() if v not in ("", None)}, {})
+                Row(
+                    str(row["fill_number"]),
+                    {canonical(k): v for k, v in row.items() if v not in ("", None)},
+                    {},
+                )
                 for _, row in read_rows(path, "fill_number")
             ]
         numbers = [int(row.values["fill_number" if resource == "fills" else "run_number"]) for row in rows]
@@ -195,7 +210,7 @@ def _from_files(found: _Fetch, files: Mapping[str, str], opened: Any) -> None:
 def _section(table: Any, i: int) -> Row:
     run, number = int(table.run[i]), int(table.number[i])
     values: dict[str, Any] = {"run_number": run, "lumisection_number": number}
-    values |= {n: float(c[i]) for n, c in table.columns.items() if c[i] == c[i]}  # noqa: PLR0124 (NaN)
+    values |= {n: float(c[i]) for n, c in table.columns.items() if c[i] == c[i]}
     values |= {n: bool(f[i]) for n, f in table.flags.items()}
     units = {n: ATTRIBUTES[n].unit for n in table.columns if n in ATTRIBUTES and ATTRIBUTES[n].unit}
     return Row(f"{run}_{number}", values, units)
@@ -204,7 +219,9 @@ def _section(table: Any, i: int) -> Row:
 def _pairs(found: _Fetch, pairs: str | None, limits: Limits | None) -> int:
     """The pair list, from a file or at most daily from an address; requests sent."""
     if pairs is None:
-        raise UsageError("no list of pairs is named", where="--pairs", action="write --pairs FILE or --pairs URL")
+        raise UsageError(
+            "no list of pairs is named", where="--pairs", action="write --pairs FILE or --pairs URL"
+        )
     requests = 0
     if pairs.startswith(("http://", "https://")):
         age = found.store.pairs_age()

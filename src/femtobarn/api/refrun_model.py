@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from femtobarn.config.folders import cache_root
 from femtobarn.errors import StoreError
 from femtobarn.rank.features import FEATURES
 from femtobarn.rank.history import Events, Target, class_histories
@@ -16,7 +17,6 @@ from femtobarn.rank.learned import ChoiceRanker, train_for
 from femtobarn.rank.model import ChoiceModel
 from femtobarn.rank.suggest import Question, Records
 from femtobarn.run.files import read_json, write_json
-from femtobarn.config.folders import cache_root
 
 __all__ = ["model_for"]
 
@@ -42,7 +42,7 @@ def model_for(question: Question, records: Records) -> ChoiceRanker:
         path = cache_root() / "refrun" / f"{key[:32]}.json"
         found = _load(path)
         if found is None:
-            found = train_for(dict(class_histories(events, question.protocol)), target)
+            found = train_for(dict(class_histories(events, question.protocol)), target, question.protocol.gap)
             _save(path, found)
         _made[key] = found
     return _made[key]
@@ -55,7 +55,7 @@ def _load(path: Path) -> ChoiceRanker | None:
             return ChoiceRanker(None)
         arrays = [np.array(content[name], dtype=np.float64) for name in ("weights", "centre", "scale")]
         if any(array.shape != (len(FEATURES),) or not np.isfinite(array).all() for array in arrays):
-            raise ValueError("another shape")
+            raise ValueError("another shape")  # noqa: TRY301 (one road for every kind of damage)
         return ChoiceRanker(ChoiceModel(arrays[0], arrays[1], arrays[2], int(content["events"])))
     except (StoreError, KeyError, TypeError, ValueError) as error:
         if path.exists():

@@ -137,8 +137,11 @@ def _refuse(before: Pair, pair: Pair, where: str) -> None:
             f"({before.reference.reco}) and {pair.reference.run} ({pair.reference.reco})",
             where=where, action="remove the wrong one from the list",
         )  # fmt: skip
-    raise DataError(f"run {key.run} {key.reco} appears with two datasets, {before.dataset!r} and "
-                    f"{pair.dataset!r}", where=where, action="remove the wrong one from the list")  # fmt: skip
+    raise DataError(
+        f"run {key.run} {key.reco} appears with two datasets, {before.dataset!r} and {pair.dataset!r}",
+        where=where,
+        action="remove the wrong one from the list",
+    )
 
 
 def _pair(row: Mapping[str, Any], position: int, where: str) -> Pair:
@@ -185,7 +188,7 @@ def read_run_list(path: str | Path) -> tuple[int, ...]:
     runs: list[int] = []
     for number, line in enumerate(text.splitlines(), 1):
         for word in line.partition("#")[0].replace(",", " ").strip("[] \t").split():
-            runs.append(_integer(word.strip("[]\"'"), "run number", f"{path}:{number}"))
+            runs += [_integer(word.strip("[]\"'"), "run number", f"{path}:{number}")]
     if not runs:
         raise DataError("the list of runs is empty", where=str(path))
     return tuple(dict.fromkeys(runs))

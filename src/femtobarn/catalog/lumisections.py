@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,8 @@ Ints = npt.NDArray[np.int64]
 
 #: Length of a lumisection, 2^18 orbits of the LHC [s].
 LS_SECONDS: Final = 23.31
-_NUMBERS: Final = ("init_lumi", "end_lumi", "pileup", "recorded_lumi", "delivered_lumi")
-_CUMULATIVE: Final = ("recorded_lumi", "delivered_lumi")
+_NUMBERS: Final[tuple[str, ...]] = ("init_lumi", "end_lumi", "pileup", "recorded_lumi", "delivered_lumi")
+_CUMULATIVE: Final[tuple[str, ...]] = ("recorded_lumi", "delivered_lumi")
 _STABLE: Final = ("beam1_stable", "beam2_stable")
 _IMPOSSIBLE_PILEUP: Final = 200.0
 
@@ -93,7 +93,7 @@ class LumiTable:
         low, high = np.searchsorted(self.run, [run, run + 1])
         return slice(int(low), int(high))
 
-    def luminosity(self, run: int, column: Literal["recorded_lumi", "delivered_lumi"]) -> float | None:
+    def luminosity(self, run: int, column: str) -> float | None:
         """Integrated luminosity of a run [pb-1]: last - first of a cumulative column, else the sum."""
         if column not in self.columns:
             return None
@@ -122,7 +122,7 @@ class LumiTable:
             drawn[name] = np.full(len(minutes), np.nan)
             if name in self.columns:
                 drawn[name][at] = self.columns[name][where][keep]
-        return Profile(run, minutes, drawn["init_lumi"], drawn["pileup"])
+        return Profile(run, minutes.astype(np.float64), drawn["init_lumi"], drawn["pileup"])
 
     def attributes(self, run: int) -> dict[str, Quantity]:
         """What lumisections say of a run as a whole."""
@@ -133,7 +133,7 @@ class LumiTable:
         source = f"{self.source}: lumisections"
         found: dict[str, Quantity] = {"ls_count": Quantity(count, "", source)}
         for column in _CUMULATIVE:
-            total = self.luminosity(run, column)  # type: ignore[arg-type]
+            total = self.luminosity(run, column)
             if total is not None:
                 found[column] = Quantity(total, "pb-1", source)
         if "pileup" in self.columns:
@@ -205,7 +205,9 @@ def lumi_table(columns: Mapping[str, npt.NDArray[Any]], source: str) -> LumiTabl
     twice = np.flatnonzero((run[1:] == run[:-1]) & (number[1:] == number[:-1]))
     if len(twice):
         raise DataError(f"lumisection {number[twice[0]]} of run {run[twice[0]]} appears twice", where=source)
-    numbers = {name: _floats(named[name], name, source)[order] for name in _NUMBERS if name in named}
+    numbers: dict[str, Floats] = {
+        name: _floats(named[name], name, source)[order] for name in _NUMBERS if name in named
+    }
     warnings = []
     if "pileup" in numbers:
         bad = numbers["pileup"] > _IMPOSSIBLE_PILEUP
@@ -219,7 +221,9 @@ def lumi_table(columns: Mapping[str, npt.NDArray[Any]], source: str) -> LumiTabl
         for name, values in named.items()
         if name.endswith(("_ready", "_stable", "_present")) or name in ("physics_flag", "cms_active")
     }
-    per_section = {n: not is_cumulative(run, numbers[n]) for n in _CUMULATIVE if n in numbers}
+    per_section: dict[str, bool] = {
+        n: not is_cumulative(run, numbers[n]) for n in _CUMULATIVE if n in numbers
+    }
     return LumiTable(run, number, numbers, flags, Path(source).name, per_section, tuple(warnings))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from femtobarn.catalog.attributes import ATTRIBUTES, Attribute, convert, parse
@@ -69,7 +69,12 @@ class OmsClient:
     """
 
     def __init__(
-        self, url: str = OMS_URL, auth: Auth | None = None, limits: Limits | None = None, *, proxy: bool = False
+        self,
+        url: str = OMS_URL,
+        auth: Auth | None = None,
+        limits: Limits | None = None,
+        *,
+        proxy: bool = False,
     ) -> None:
         self.url = url.rstrip("/")
         self.proxy = proxy
@@ -79,12 +84,11 @@ class OmsClient:
         self.http = HttpClient(limits, authorise=how.headers, renew=how.renew, follow=False)
         self.warnings: list[str] = []
 
-    def __enter__(self) -> OmsClient:
-        self.http.__enter__()
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        self.http.__exit__(*error)
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
 
     def rows(
         self, resource: str, filters: Sequence[Filter] = (), *, fields: Sequence[str] = (), sort: str = ""
@@ -186,7 +190,9 @@ class OmsClient:
 def _wants_slash(answer: Answer, where: str) -> bool:
     """Whether the server knows the address only with a slash at its end."""
     location = answer.headers.get("location", "").partition("?")[0]
-    return answer.status == 404 or (answer.status in _REDIRECTS and location.endswith(f"{urlsplit(where).path}/"))
+    return answer.status == 404 or (
+        answer.status in _REDIRECTS and location.endswith(f"{urlsplit(where).path}/")
+    )
 
 
 def _document(answer: Answer, where: str) -> dict[str, Any]:

@@ -64,7 +64,9 @@ class TokenAuth:
         found = self.ask()
         token = found.get("access_token")
         if not isinstance(token, str) or not token:
-            raise NetworkError("the token server answered without a token", action="check the client registration")
+            raise NetworkError(
+                "the token server answered without a token", action="check the client registration"
+            )
         self._token = token
         self._until = self.clock() + float(found.get("expires_in") or 300.0)
 
@@ -89,8 +91,11 @@ class CookieAuth:
                 subprocess.run(["auth-get-sso-cookie", "-u", self.url, "-o", file.name],  # noqa: S603, S607
                                check=True, capture_output=True, timeout=60)  # fmt: skip
             except FileNotFoundError as error:
-                raise UsageError("auth-get-sso-cookie is not installed", where="--auth krb",
-                                 action="install it (auth-get-sso-cookie), or use --auth oidc") from error  # fmt: skip
+                raise UsageError(
+                    "auth-get-sso-cookie is not installed",
+                    where="--auth krb",
+                    action="install it (auth-get-sso-cookie), or use --auth oidc",
+                ) from error
             except (subprocess.SubprocessError, OSError) as error:
                 raise NetworkError("no cookie was given for the Kerberos ticket", where="--auth krb",
                                    action="run kinit, then try again") from error  # fmt: skip
@@ -151,7 +156,9 @@ def _token(url: str, form: Mapping[str, str], limits: Limits | None) -> dict[str
     return dict(answer.json())
 
 
-def _device(client_id: str, token_url: str, tell: Callable[[str], None], limits: Limits | None) -> dict[str, Any]:
+def _device(
+    client_id: str, token_url: str, tell: Callable[[str], None], limits: Limits | None
+) -> dict[str, Any]:
     """The device flow: a person opens a page and types a code."""
     device_url = os.environ.get("FEMTOBARN_OMS_DEVICE_URL", DEVICE_URL)
     with HttpClient(limits) as client:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -39,7 +39,8 @@ CREATE TABLE IF NOT EXISTS records (
   PRIMARY KEY (resource, id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS records_run ON records (resource, run);
 CREATE TABLE IF NOT EXISTS asked (
-  resource TEXT NOT NULL, source TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, fetched REAL NOT NULL);
+  resource TEXT NOT NULL, source TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+  fetched REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS pairs (
   run INTEGER NOT NULL, reco TEXT NOT NULL, reference INTEGER NOT NULL, reference_reco TEXT NOT NULL,
   dataset TEXT, position INTEGER NOT NULL, source TEXT NOT NULL, fetched REAL NOT NULL,
@@ -97,10 +98,10 @@ class RunStore:
             raise StoreError(f"was written by another version ({version})", where=str(path),
                              action="fetch into a new store")  # fmt: skip
 
-    def __enter__(self) -> RunStore:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         self._db.close()
 
     @contextmanager
@@ -115,7 +116,9 @@ class RunStore:
 
     def missing(self, resource: str, source: str, wanted: Sequence[Range]) -> list[Range]:
         """What of the wanted ranges nobody has asked this source for yet."""
-        rows = self._db.execute("SELECT first, last FROM asked WHERE resource=? AND source=?", (resource, source))
+        rows = self._db.execute(
+            "SELECT first, last FROM asked WHERE resource=? AND source=?", (resource, source)
+        )
         return subtract(wanted, rows.fetchall())
 
     def put(self, resource: str, source: str, asked: Range, rows: Sequence[Row]) -> int:
@@ -136,9 +139,16 @@ class RunStore:
     def _record(resource: str, row: Row, source: str, now: float) -> tuple[Any, ...]:
         values = row.values
         return (
-            resource, row.id, values.get("run_number"), values.get("fill_number"), values.get("lumisection_number"),
-            json.dumps(dict(values), sort_keys=True), json.dumps(dict(row.units), sort_keys=True), source, now,
-        )  # fmt: skip
+            resource,
+            row.id,
+            values.get("run_number"),
+            values.get("fill_number"),
+            values.get("lumisection_number"),
+            json.dumps(dict(values), sort_keys=True),
+            json.dumps(dict(row.units), sort_keys=True),
+            source,
+            now,
+        )
 
     def _young(self, resource: str, rows: Sequence[Row], asked: Range, now: float) -> set[int]:
         """Numbers whose record may still change: runs that ended less than a week ago, and their fills."""
@@ -211,7 +221,9 @@ class RunStore:
         query = "SELECT run, fill, payload, source FROM records WHERE resource='runs' ORDER BY run"
         for run, fill, payload, source in self._db.execute(query):
             values = json.loads(payload)
-            of_fill = {n: v for n, v in fills.get(fill, {}).items() if n.startswith("fill_") and n not in values}
+            of_fill = {
+                n: v for n, v in fills.get(fill, {}).items() if n.startswith("fill_") and n not in values
+            }
             table[run] = {
                 name: _quantity(name, value, source) for name, value in {**of_fill, **values}.items()
             }
@@ -244,7 +256,7 @@ def _is_recent(values: Any, now: float) -> bool:
     if not isinstance(text, str):
         return False
     try:
-        ended = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        ended = datetime.fromisoformat(text)
     except ValueError:
         return False
     if ended.tzinfo is None:

@@ -67,7 +67,7 @@ class RunTable:
         return self.get(run).get(name).number
 
     def merged(self, other: Mapping[int, Mapping[str, Quantity]]) -> RunTable:
-        """This table with more attributes (of lumisections, say) where it has none."""
+        """The same table with more attributes (of lumisections, say) where it has none."""
         rows = {number: dict(row) for number, row in self._rows.items()}
         for number, values in other.items():
             row = rows.setdefault(number, {})
@@ -147,8 +147,11 @@ def _csv(path: Path, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         _check(names, key, path)
         for cells in reader:
             if len(cells) != len(names):
-                raise DataError(f"has {len(cells)} cells, the header {len(names)}",
-                                where=f"{path}:{reader.line_num}", action="is the file cut short?")  # fmt: skip
+                raise DataError(
+                    f"has {len(cells)} cells, the header {len(names)}",
+                    where=f"{path}:{reader.line_num}",
+                    action="is the file cut short?",
+                )
             yield f"{path}:{reader.line_num}", dict(zip(names, cells, strict=True))
 
 

@@ -89,12 +89,29 @@ def suggest(
     from femtobarn import api
 
     request = api.SuggestRequest(
-        reco=reco, run_class=run_class, golden=golden, tracker_good=tracker_good, blocklist=blocklist,
-        retired=retired, references=references, require_components=tuple(require_component or ()),
-        min_ls=min_ls, min_ready=min_ready, match=tuple(match or ()), earlier_only=earlier_only,
-        any_class=any_class, list=candidates, protocol=protocol, embargo=embargo, history=history, order=order,
-        features=tuple(_words(features)), weights=tuple(weight or ()), top=top, why_not=tuple(why_not or ()),
-    )  # fmt: skip
+        reco=reco,
+        run_class=run_class,
+        golden=golden,
+        tracker_good=tracker_good,
+        blocklist=blocklist,
+        retired=retired,
+        references=references,
+        require_components=tuple(require_component or ()),
+        min_ls=min_ls,
+        min_ready=min_ready,
+        match=tuple(match or ()),
+        earlier_only=earlier_only,
+        any_class=any_class,
+        list=candidates,
+        protocol=protocol,
+        embargo=embargo,
+        history=history,
+        order=order,
+        features=tuple(_words(features)),
+        weights=tuple(weight or ()),
+        top=top,
+        why_not=tuple(why_not or ()),
+    )
     sources = api.RecordSources(pairs=pairs, runs=runs, lumisections=lumisections, store=store)
     done = api.refrun_suggest(run, request, sources, formats=_words(formats), out=out, fresh=fresh,
                               command=o.command_line())  # fmt: skip
@@ -118,12 +135,15 @@ def _cell(value: Any, form: str = "") -> Any:
 
 def _show(one: dict[str, Any]) -> None:
     target = one["target"]
-    answer(f"run {target['run_number']}  {target['reco']}  {target['class']} (from {target['class_source']})   "
-           f"{one['closed_list_size']} references in use, {len(one['excluded'])} excluded")  # fmt: skip
+    answer(
+        f"run {target['run_number']}  {target['reco']}  {target['class']} (from {target['class_source']})   "
+        f"{one['closed_list_size']} references in use, {len(one['excluded'])} excluded"
+    )
     if one["candidates"]:
         rows = [
             [c["rank"], c["reference"], c["reco"], _cell(c["history"]["rank"]), _cell(c["physics"]["rank"]),
-             _cell(c["physics"]["distance"], ".4f"), " ".join(c["flags"]) or "-", "; ".join(c["history"]["reasons"])]
+             _cell(c["physics"]["distance"], ".4f"), " ".join(c["flags"]) or "-",
+             "; ".join(c["history"]["reasons"])]
             for c in one["candidates"]
         ]  # fmt: skip
         show_table(("rank", "reference", "reco", "history", "physics", "distance", "flags", "because"), rows)
@@ -233,8 +253,11 @@ def promote(
         show_json(done.content)
         return
     if check:
-        answer("promotions {promotions}, earlier than first use {earlier_than_first_use}, reachable {reachable}, "
-               "scored {scored}".format(**done.content))  # fmt: skip
+        answer(
+            "promotions {promotions}, earlier than first use {earlier_than_first_use}, "
+            "reachable {reachable}, "
+            "scored {scored}".format(**done.content)
+        )
         rows = [[n, *(f"{s[k]:.4f}" for k in ("top1", "top5", "top10", "mrr"))]
                 for n, s in done.content["rankers"].items()]  # fmt: skip
         if rows:
@@ -277,9 +300,19 @@ def fetch(
 
     pairs_of = dict(_assignment(text) for text in files or ())
     done = api.refrun_fetch(
-        store, runs=runs, resources=_words(resources), oms_url=oms_url, auth=auth, backend=backend, pairs=pairs,
-        files=pairs_of, refresh=refresh, out=out, fresh=fresh, command=o.command_line(),
-    )  # fmt: skip
+        store,
+        runs=runs,
+        resources=_words(resources),
+        oms_url=oms_url,
+        auth=auth,
+        backend=backend,
+        pairs=pairs,
+        files=pairs_of,
+        refresh=refresh,
+        out=out,
+        fresh=fresh,
+        command=o.command_line(),
+    )
     if json:
         show_json(done.content)
     else:

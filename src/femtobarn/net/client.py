@@ -43,8 +43,8 @@ Params = Sequence[tuple[str, str]]
 class Limits:
     """How patient and how gentle to be; times in seconds.
 
-    ``backoff`` doubles from try to try (with up to a quarter of jitter); ``longest_wait`` bounds one wait, also
-    one that a server asks for: a longer one is an error that says so.
+    ``backoff`` doubles from try to try (with up to a quarter of jitter); ``longest_wait`` bounds one wait,
+    also one that a server asks for: a longer one is an error that says so.
     """
 
     connect: float = 10.0
@@ -134,6 +134,10 @@ class HttpClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
         self._http.close()
 
     @property
@@ -169,7 +173,12 @@ class HttpClient:
         return answer.json()
 
     def _send(
-        self, method: str, url: str, params: Params, data: Mapping[str, str] | None, headers: Mapping[str, str]
+        self,
+        method: str,
+        url: str,
+        params: Params,
+        data: Mapping[str, str] | None,
+        headers: Mapping[str, str],
     ) -> Answer:
         renewed = False
         trouble = ""
@@ -187,7 +196,9 @@ class HttpClient:
             except httpx.InvalidURL as error:
                 raise NetworkError(f"is no address: {error}", where=safe_url(url)) from None
             except httpx.UnsupportedProtocol:
-                raise NetworkError("is no address: it should begin with https://", where=safe_url(url)) from None
+                raise NetworkError(
+                    "is no address: it should begin with https://", where=safe_url(url)
+                ) from None
             except httpx.TransportError as error:
                 # Their texts may quote the request; the kind of error is enough.
                 trouble = f"could not be reached ({_plain(error)})"
@@ -197,8 +208,12 @@ class HttpClient:
                     self._renew()
                     continue
                 if found.status_code not in _AGAIN:
-                    return Answer(found.status_code, str(found.url), found.content,
-                                  MappingProxyType({k.lower(): v for k, v in found.headers.items()}))  # fmt: skip
+                    return Answer(
+                        found.status_code,
+                        str(found.url),
+                        found.content,
+                        MappingProxyType({k.lower(): v for k, v in found.headers.items()}),
+                    )
                 trouble = f"answered {found.status_code} {found.reason_phrase}".rstrip()
                 wait = self._asked_wait(found.headers.get("retry-after"), wait, url)
             if attempt < self.limits.tries:

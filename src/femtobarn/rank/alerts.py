@@ -80,8 +80,11 @@ def _other_moved(past: Past, current: int) -> Alert | None:
     theirs = int(past.history.references[past.codes[other[-1]]])
     if theirs == current:
         return None
-    return Alert("OTHER_RECO_MOVED", f"the other reconstruction has moved to {theirs}; where the two "
-                                     "disagree the last choice is right in 86 % of cases, else in 96 %")  # fmt: skip
+    return Alert(
+        "OTHER_RECO_MOVED",
+        f"the other reconstruction has moved to {theirs}; where the two "
+        "disagree the last choice is right in 86 % of cases, else in 96 %",
+    )
 
 
 def _newer(past: Past, history: ClassHistory, current: int) -> Alert | None:

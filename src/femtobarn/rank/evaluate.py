@@ -24,6 +24,8 @@ MODEL: Final = "model"
 ALL_RANKERS: Final = (*RANKERS, MODEL)
 #: Habits change: a model trained once loses to ``latest`` within a year.
 RETRAIN_EVERY: Final = 1500
+#: The same in positions of an export.
+RETRAIN_ORDER: Final = 300
 #: A model may be this much worse than ``latest`` at the top before that is an error.
 TOLERANCE: Final = 0.002
 
@@ -158,16 +160,17 @@ def _walk_forward(
 ) -> tuple[dict[str, Ints], ModelNote]:
     """Ranks by models that are trained again and again, each on rows all of its targets may see."""
     tables = {name: class_examples(history) for name, history in histories.items()}
-    runs = np.concatenate([history.run[tests[name]] for name, history in histories.items()])
-    first, last = int(runs.min()), int(runs.max())
-    trainer = Trainer()
+    when = {name: (h.order if protocol.by_order else h.run)[tests[name]] for name, h in histories.items()}
+    first, last = (
+        int(min(w.min() for w in when.values() if len(w))),
+        int(max(w.max() for w in when.values() if len(w))),
+    )
+    step = RETRAIN_ORDER if protocol.by_order else RETRAIN_EVERY
+    trainer = Trainer(protocol.gap)
     ranks = {name: np.zeros(len(rows), dtype=np.int64) for name, rows in tests.items()}
     note: ModelNote | None = None
-    for start in range(first, last + 1, RETRAIN_EVERY):
-        block = {
-            name: np.flatnonzero((h.run[tests[name]] >= start) & (h.run[tests[name]] < start + RETRAIN_EVERY))
-            for name, h in histories.items()
-        }
+    for start in range(first, last + 1, step):
+        block = {name: np.flatnonzero((w >= start) & (w < start + step)) for name, w in when.items()}
         if not any(map(len, block.values())):
             continue
         targets = {name: tests[name][found] for name, found in block.items()}

@@ -6,7 +6,7 @@ a count, a share or a rank, so that the model cannot memorise which run was popu
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,18 +26,32 @@ _DECAYS: Final = (60.0, 400.0)
 _RANKS: Final = (1, 2, 3)
 
 _BASE: Final = (
-    *(f"same_rank_{i}" for i in _RANKS), "same_rank_inverse",
-    *(f"other_rank_{i}" for i in _RANKS), "other_rank_inverse",
-    *(f"any_rank_{i}" for i in _RANKS), "any_rank_inverse",
-    *(f"dataset_rank_{i}" for i in _RANKS[:2]), "dataset_rank_inverse",
-    "never_same", "log_events_since_same", "log_events_since_any", "log_runs_since_same", "log_runs_since_any",
-    *(f"share_same_{w}" for w in _WINDOWS), *(f"share_any_{w}" for w in _WINDOWS),
-    "dataset_share_20", "dataset_share_of_uses",
-    *(f"decayed_same_{d:.0f}" for d in _DECAYS), *(f"decayed_any_{d:.0f}" for d in _DECAYS),
-    "log_age", "young",
-    *(f"same_chosen_{i}_ago" for i in _RANKS), *(f"other_chosen_{i}_ago" for i in _RANKS),
-    "newer_than_current", "newer_in_other",
-)  # fmt: skip
+    *(f"same_rank_{i}" for i in _RANKS),
+    "same_rank_inverse",
+    *(f"other_rank_{i}" for i in _RANKS),
+    "other_rank_inverse",
+    *(f"any_rank_{i}" for i in _RANKS),
+    "any_rank_inverse",
+    *(f"dataset_rank_{i}" for i in _RANKS[:2]),
+    "dataset_rank_inverse",
+    "never_same",
+    "log_events_since_same",
+    "log_events_since_any",
+    "log_runs_since_same",
+    "log_runs_since_any",
+    *(f"share_same_{w}" for w in _WINDOWS),
+    *(f"share_any_{w}" for w in _WINDOWS),
+    "dataset_share_20",
+    "dataset_share_of_uses",
+    *(f"decayed_same_{d:.0f}" for d in _DECAYS),
+    *(f"decayed_any_{d:.0f}" for d in _DECAYS),
+    "log_age",
+    "young",
+    *(f"same_chosen_{i}_ago" for i in _RANKS),
+    *(f"other_chosen_{i}_ago" for i in _RANKS),
+    "newer_than_current",
+    "newer_in_other",
+)
 #: Facts about the moment; each is multiplied with what it is about, as a softmax sees only differences.
 _MOMENT: Final = ("log_gap", "log_streak", "switches_20", "agreement", "same_dataset_as_last", "other_gap")
 _SUBJECTS: Final = ("same_rank_1", "other_rank_1", "newer_in_other", "any_rank_1")
@@ -101,7 +115,7 @@ def features(past: Past, codes: Ints) -> Floats:
     current_other = _current(past, other)
     newer = np.zeros(len(codes)) if current is None else (references > current).astype(np.float64)
     newer_other = newer * (rank_other == 1) if current_other is not None else np.zeros(len(codes))
-    columns: list[Floats] = [
+    columns: list[npt.NDArray[Any]] = [
         *((rank_same == i) * 1.0 for i in _RANKS), 1.0 / rank_same,
         *((rank_other == i) * 1.0 for i in _RANKS), 1.0 / rank_other,
         *((rank_any == i) * 1.0 for i in _RANKS), 1.0 / rank_any,
@@ -130,14 +144,14 @@ def _current(past: Past, rows: Ints) -> int | None:
 
 
 def _share(recent: Ints, codes: Ints, size: int) -> Floats:
-    shares: Floats = np.bincount(recent, minlength=size)[codes] / max(len(recent), 1)
-    return shares
+    counts = np.bincount(recent, minlength=size)[codes].astype(np.float64)
+    return counts / max(len(recent), 1)
 
 
 def _decayed(used: Ints, distance: Floats, length: float, codes: Ints, size: int) -> Floats:
     weights = np.exp(-distance / length)
     total = float(weights.sum())
-    sums: Floats = np.bincount(used, weights=weights, minlength=size)[codes]
+    sums = np.bincount(used, weights=weights, minlength=size)[codes].astype(np.float64)
     return sums / total if total > 0 else np.zeros(len(codes))
 
 

@@ -100,7 +100,8 @@ class Events:
         ]  # fmt: skip
         table = np.array(rows, dtype=np.int64).reshape(-1, 6).T
         dropped = {"undefined_class": len(pairs) - len(defined), "other_reco": len(defined) - len(kept)}
-        return cls(*(np.ascontiguousarray(column) for column in table), dropped=dropped)
+        run, reco, run_class, reference, order, dataset = (np.ascontiguousarray(column) for column in table)
+        return cls(run, reco, run_class, reference, order, dataset, dropped)
 
 
 @dataclass(frozen=True)

@@ -67,12 +67,13 @@ def longest(pool: Pool) -> Floats:
 
 def recent(pool: Pool) -> Floats:
     """Highest run first."""
-    return pool.run.astype(np.float64)
+    return np.asarray(pool.run, dtype=np.float64)
 
 
 def recent500(pool: Pool) -> Floats:
     """Runs of at least 500 lumisections first, then the highest."""
-    return pool.run + np.where(pool.length >= _LONG, 1e9, 0.0)
+    keys: Floats = recent(pool) + np.where(pool.length >= _LONG, 1e9, 0.0)
+    return keys
 
 
 def length_recency(pool: Pool) -> Floats:
@@ -202,7 +203,7 @@ def rank_promotions(
 
 
 def _certified(events: Events, run_class: str) -> Ints:
-    wanted = CLASSES.index(run_class)  # type: ignore[arg-type]
+    wanted = CLASSES.index(run_class)
     certified: Ints = np.unique(events.run[events.run_class == wanted])
     return certified
 
@@ -228,7 +229,8 @@ class PromotionEvaluation:
             "reachable": self.reachable,
             "scored": len(self.table),
             "rankers": {
-                name: {f"top{n}": float(np.mean(ranks <= n)) for n in _TOPS} | {"mrr": float(np.mean(1.0 / ranks))}
+                name: {f"top{n}": float(np.mean(ranks <= n)) for n in _TOPS}
+                | {"mrr": float(np.mean(1.0 / ranks))}
                 for name, ranks in self.ranks.items()
                 if len(ranks)
             },
@@ -249,7 +251,7 @@ def evaluate_promotion(
     A reference first used by run U counts if test_from <= U < test_to; it is *earlier* if its number is
     below U, *reachable* if it is among the candidates in [U - window, U).
     """
-    mine = events.run_class == CLASSES.index(run_class)  # type: ignore[arg-type]
+    mine = events.run_class == CLASSES.index(run_class)
     certified = _certified(events, run_class)
     ranks: dict[str, list[int]] = {name: [] for name in PROMOTERS}
     table: list[dict[str, int]] = []

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from femtobarn.rank.history import Ints, Past
+from femtobarn.rank.history import Ints, Past, last_use
 
 __all__ = ["RANKERS", "order", "rank_of"]
 
@@ -37,22 +37,13 @@ def neighbour(past: Past) -> Floats:
     if not past.history.protocol.by_order:
         return latest(past)  # the past has only earlier runs in their order: nearest is newest
     behind = 2 * np.abs(past.run - past.target.run) + (past.run > past.target.run)
-    size = len(past)
-    closeness = np.arange(size) - behind * size
-    references = len(past.history.references)
-    nearest_any = _largest(past.codes, closeness, references)
-    same = past.same_reco
-    nearest_same = _largest(past.codes[same], closeness[same], references)
-    # All that were used in the same reconstruction come before all others.
-    span = float(size - closeness.min() + 1) if size else 1.0
-    return np.where(np.isfinite(nearest_same), nearest_same + span, nearest_any)
-
-
-def _largest(codes: Ints, values: Ints, size: int) -> Floats:
-    """(size,) the largest value of each code; minus infinity for none."""
-    largest = np.full(size, -np.inf)
-    np.maximum.at(largest, codes, values)
-    return largest
+    # Best last; of equally near rows the newest, which has the highest position.
+    best_last = np.lexsort((np.arange(len(past)), -behind))
+    size, n = len(past.history.references), len(past)
+    nearest_any = last_use(past.codes[best_last], np.arange(n), size)
+    same = best_last[past.reco[best_last] == past.target.reco]
+    nearest_same = last_use(past.codes[same], np.arange(len(same)), size)
+    return np.where(nearest_same >= 0, nearest_same + n, nearest_any).astype(np.float64)
 
 
 def _by_count(past: Past, counts: Ints) -> Floats:

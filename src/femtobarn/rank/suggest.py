@@ -1,4 +1,4 @@
-"""A recommendation: the references a shifter may choose, ranked twice and explained, and the ones that are out."""
+"""A recommendation: references a shifter may choose, ranked twice and explained; and those that are out."""
 
 from __future__ import annotations
 
@@ -142,7 +142,8 @@ class Suggestion:
         q = self.question
         return {
             "target": {
-                "run_number": q.run, "reco": q.reco, "class": self.run_class, "class_source": self.class_source,
+                "run_number": q.run, "reco": q.reco, "class": self.run_class,
+                "class_source": self.class_source,
                 "features": {name: value.to_json() for name, value in self.features.items()},
                 "attributes": {name: value.to_json() for name, value in self.target.values.items()},
                 "links": links(q.run, q.reco),
@@ -190,8 +191,8 @@ def target_class(question: Question, records: Records) -> tuple[str, str, list[s
     run = records.runs.get(question.run)
     found = class_from_run(run)
     if run.get("hlt_key").value is None:
-        return found, "hlt_key", [f"run {question.run} has no dataset and no HLT key: taken as {found}; "
-                                  "--class overrides"]  # fmt: skip
+        doubt = f"run {question.run} has no dataset and no HLT key: taken as {found}; --class overrides"
+        return found, "hlt_key", [doubt]
     return found, "hlt_key", []
 
 
@@ -203,7 +204,7 @@ def _history(question: Question, run_class: str, records: Records) -> Past:
         pairs = tuple(pair for pair in pairs if pair.key.reco in ("prompt", "rerecoul"))
     events = Events.from_pairs(pairs, recos=("express", "prompt", "rerecoul") if question.reco == "rerecoul"
                                else ("express", "prompt"))  # fmt: skip
-    wanted = None if question.rules.any_class else CLASSES.index(run_class)  # type: ignore[arg-type]
+    wanted = None if question.rules.any_class else CLASSES.index(run_class)
     history = ClassHistory(events, wanted, question.protocol)
     code = _RECO_CODES[question.reco]
     row = history.find(question.run, code)
@@ -235,7 +236,6 @@ def suggest(question: Question, records: Records, ranker: ChoiceRanker | None = 
     if not numbers:
         raise UsageError(f"no reference was used in class {run_class} before run {question.run}",
                          action="give a list with --references FILE, or --list open")  # fmt: skip
-    rules = question.rules
     judged = _Judge(question, run_class, records, past, closed)
     verdicts = {number: judged(number) for number in numbers}
     kept = [number for number in numbers if not verdicts[number].reasons]
@@ -270,7 +270,6 @@ def suggest(question: Question, records: Records, ranker: ChoiceRanker | None = 
     if not ranked:
         warnings.append(f"all {len(numbers)} references are excluded; the reasons are listed")
     alerts = stale_alerts(past, records.runs, question.features)
-    _ = rules
     return Suggestion(
         question, run_class, source, target, features, len(closed), candidates, len(ranked), excluded,
         tuple(alerts), tuple(warnings), why_not,
@@ -382,7 +381,13 @@ class _Explanation:
         last = int(self.past.last_any[at])
         total = int(np.count_nonzero(self.past.codes == at))
         run = int(self.past.run[last])
-        said.append(f"used {total} times, last by run {run} ({abs(self.past.target.run - run)} runs ago)")
+        ago = self.past.target.run - run
+        when = (
+            "the run itself"
+            if ago == 0
+            else f"{abs(ago)} run{'s' * (abs(ago) != 1)} {'ago' if ago > 0 else 'later'}"
+        )
+        said.append(f"used {total} time{'s' * (total != 1)}, last by run {run} ({when})")
         if self.past.last_same[at] < 0:
             said.append(f"never used for {self.reco}")
         return tuple(said)

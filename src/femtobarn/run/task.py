@@ -193,8 +193,16 @@ def _input(name: str, file: Path) -> dict[str, Any]:
     try:
         content = file.read_bytes()
     except OSError as error:
-        return {"dataset": name, "path": str(file), "uuid": None, "size": None, "entries": None, "schema": name,
-                "tree": None, "error": str(FemtobarnError(str(error)))}  # fmt: skip
+        return {
+            "dataset": name,
+            "path": str(file),
+            "uuid": None,
+            "size": None,
+            "entries": None,
+            "schema": name,
+            "tree": None,
+            "error": str(FemtobarnError(str(error))),
+        }
     return {"dataset": name, "path": str(file), "uuid": f"sha256:{hashlib.sha256(content).hexdigest()}",
             "size": len(content), "entries": None, "schema": name, "tree": None, "error": None}  # fmt: skip
 
