@@ -84,9 +84,8 @@ unbinned = fit_mass(masses, window=(105, 160), options=options)
 for fit in (binned, unbinned):
     n, m, s = (fit.parameters[name] for name in ("n_sig", "mass", "sigma"))
     print(f"{fit.method:9} N = {n.value:.0f} +- {n.error:.0f}  m = {m.value:.2f} +- {m.error:.2f} GeV")
-    print(
-        f"    sigma = {s.value:.2f} +- {s.error:.2f} GeV  Z = {fit.z0:.1f}  chi2/ndf = {fit.chi2:.0f}/{fit.ndf}"
-    )
+    print(f"    sigma = {s.value:.2f} +- {s.error:.2f} GeV")
+    print(f"    Z = {fit.z0:.1f}  chi2/ndf = {fit.chi2:.0f}/{fit.ndf}")
 
 # %% [markdown]
 # With a free mass Z is local: there are many places where a fluctuation could be. Mass and width fixed, the

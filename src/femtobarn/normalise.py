@@ -193,7 +193,7 @@ def yields(
             row = rows.setdefault(norm.process, {"value": 0.0, "stat": 0.0, "variations": {}})
             row["value"] += value
             row["stat"] = float(np.hypot(row["stat"], np.sqrt(variance)))
-            for label in labels:
+            for label in labels if dataset.kind == "mc" else ():
                 varied = (region, dataset.name, label)
                 shifted = (
                     float(histogram.values(varied, flow=True).sum()) * norm.factor

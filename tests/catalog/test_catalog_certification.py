@@ -134,13 +134,23 @@ def test_run_tables(tmp_path):
         read_runs(write(tmp_path / "r3.csv", "run_nmber,duration\n5,1\n"))
     with pytest.raises(DataError, match="appears twice"):
         read_runs(write(tmp_path / "r4.csv", "run_number,duration\n5,1\n5,2\n"))
-    as_json = read_runs(write(tmp_path / "r.json", {"data": [{"attributes": {"run_number": 5, "duration": 3}}]}))
+    as_json = read_runs(
+        write(tmp_path / "r.json", {"data": [{"attributes": {"run_number": 5, "duration": 3}}]})
+    )
     assert as_json.number(5, "duration") == 3
 
 
 def sections(path, recorded, run=7):
-    lines = [f"{run},{i + 1},{1.0 - 0.1 * i},{value},True,True" for i, value in enumerate(recorded) if value is not None]
-    return write(path, "run_number,lumisection_number,init_lumi,recorded_lumi,beam1_stable,beam2_stable\n" + "\n".join(lines))
+    lines = [
+        f"{run},{i + 1},{1.0 - 0.1 * i},{value},True,True"
+        for i, value in enumerate(recorded)
+        if value is not None
+    ]
+    return write(
+        path,
+        "run_number,lumisection_number,init_lumi,recorded_lumi,beam1_stable,beam2_stable\n"
+        + "\n".join(lines),
+    )
 
 
 def test_cumulative_luminosities_are_never_summed(tmp_path):

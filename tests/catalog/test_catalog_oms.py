@@ -16,7 +16,9 @@ from femtobarn.catalog.runstore import RunStore, read_store, subtract
 from femtobarn.errors import DataError, NetworkError, StoreError, UsageError
 from femtobarn.net import Limits
 
-_spec = importlib.util.spec_from_file_location("net_conftest", Path(__file__).parents[1] / "net" / "conftest.py")
+_spec = importlib.util.spec_from_file_location(
+    "net_conftest", Path(__file__).parents[1] / "net" / "conftest.py"
+)
 _module = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_module)
 server = _module.server
@@ -38,7 +40,10 @@ def paged(rows, cap=3, *, total=True, meta=UNITS):
 
 
 def runs(count):
-    return [{"run_number": 100 + i, "init_lumi": "2e4", "duration": 60 + i, "fill_number": 9} for i in range(count)]
+    return [
+        {"run_number": 100 + i, "init_lumi": "2e4", "duration": 60 + i, "fill_number": 9}
+        for i in range(count)
+    ]
 
 
 @pytest.mark.parametrize("total", [True, False])
@@ -91,7 +96,7 @@ def test_rows_that_move_between_pages_are_noticed(server):
 )  # fmt: skip
 def test_a_login_page_is_no_data(server, status, headers, body):
     server.answer = lambda *_: (status, headers, body)
-    with OmsClient(server.url, limits=QUICK) as oms, pytest.raises(NetworkError, match="login|allow"):
+    with OmsClient(server.url, limits=QUICK) as oms, pytest.raises(NetworkError, match=r"login|allow"):
         list(oms.rows("runs"))
 
 
@@ -124,7 +129,9 @@ def test_client_credentials(server, monkeypatch):
         if path == "/token":
             assert b"hunter2" in body
             return 200, {}, json.dumps({"access_token": next(given), "expires_in": 300}).encode()
-        return inner(path, query, headers, body) if headers["Authorization"] == "Bearer two" else (401, {}, b"")
+        return (
+            inner(path, query, headers, body) if headers["Authorization"] == "Bearer two" else (401, {}, b"")
+        )
 
     server.answer = answer
     auth = make_auth("oidc", server.url, limits=QUICK)

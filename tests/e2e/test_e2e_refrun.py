@@ -81,7 +81,9 @@ def test_suggest_leaves_a_run_directory(records, last, tmp_path):
     page = (tmp_path / "run/report.html").read_text()
     assert "femtobarn toy simulation" in page
     assert str(found["candidates"][0]["reference"]) in page
-    again = femtobarn("refrun", "suggest", last, "--reco", "express", *sources(records), "--out", tmp_path / "run")
+    again = femtobarn(
+        "refrun", "suggest", last, "--reco", "express", *sources(records), "--out", tmp_path / "run"
+    )
     assert again.returncode == 2
     assert "reco" in again.stderr
     assert femtobarn("report", tmp_path / "run").returncode == 0
@@ -132,7 +134,9 @@ def test_a_store_serves_offline(records, last, tmp_path):
                          "--out", tmp_path / name).returncode == 0  # fmt: skip
     first, second = (json.loads((tmp_path / name / "tables/suggest.json").read_text()) for name in "ab")
     assert first["candidates"] == second["candidates"]
-    assert first["target"]["features"]["duration"]["value"] == second["target"]["features"]["duration"]["value"]
+    assert (
+        first["target"]["features"]["duration"]["value"] == second["target"]["features"]["duration"]["value"]
+    )
 
 
 MISTAKES = [
@@ -148,7 +152,9 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "code", "words"), MISTAKES, ids=lambda v: "_".join(v) if isinstance(v, list) else "")
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"), MISTAKES, ids=lambda v: "_".join(v) if isinstance(v, list) else ""
+)
 def test_mistakes_are_one_screen(records, tmp_path, arguments, code, words):
     done = femtobarn("refrun", *arguments, *sources(records), "--out", tmp_path / "run")
     assert (done.returncode, done.stdout) == (code, "")
@@ -216,7 +222,10 @@ def test_fetch_from_a_tired_server(tmp_path):
     httpd.server_close()
     assert second.returncode == 0, second.stderr
     tables = [json.loads((tmp_path / name / "tables/fetch.json").read_text()) for name in "ab"]
-    assert [(t["requests"], t["stored"]["lumisections"], t["failed"]) for t in tables] == [(14, 1200, []), (0, 0, [])]
+    assert [(t["requests"], t["stored"]["lumisections"], t["failed"]) for t in tables] == [
+        (14, 1200, []),
+        (0, 0, []),
+    ]
     assert tables[1]["from_cache"] == 1200
     assert seen[-1] == "Bearer t0ken"
     for file in tmp_path.rglob("*"):

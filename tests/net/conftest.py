@@ -10,7 +10,7 @@ import pytest
 
 
 class Script:
-    """Requests seen, and the function that answers them: (path, query, headers, body) -> (status, headers, body)."""
+    """Requests seen, and what answers them: (path, query, headers, body) -> (status, headers, body)."""
 
     def __init__(self):
         self.seen = []

@@ -73,7 +73,9 @@ def test_ties_of_nearest_and_neighbour(make_pairs):
 
 
 def test_cold_events_count(make_pairs):
-    found = evaluate(Events.from_pairs(make_pairs(ROWS)), Protocol("run-ordered"), rankers=("latest",)).to_json()
+    found = evaluate(
+        Events.from_pairs(make_pairs(ROWS)), Protocol("run-ordered"), rankers=("latest",)
+    ).to_json()
     group = found["groups"]["all"]
     assert group["n"] == 7
     assert group["cold"] == pytest.approx(4 / 7)  # 10 express, 10 prompt, 12 express, 14 prompt
@@ -108,9 +110,15 @@ def test_baselines_are_the_oracles(shared, protocol):
         assert mine["median_candidates"] == expected["median_candidates"]
         for ranker, scores in expected["rankers"].items():
             for key in ("top1", "top3", "top5", "top10", "mrr"):
-                assert mine["rankers"][ranker][key] == pytest.approx(scores[key], abs=5e-5), (group, ranker, key)
+                assert mine["rankers"][ranker][key] == pytest.approx(scores[key], abs=5e-5), (
+                    group,
+                    ranker,
+                    key,
+                )
         low, high = expected["rankers"]["latest"]["top1_ci95"]
-        assert mine["rankers"]["latest"]["top1_ci95"] == pytest.approx([low, high], abs=0.008 if group == "all" else 0.03)
+        assert mine["rankers"]["latest"]["top1_ci95"] == pytest.approx(
+            [low, high], abs=0.008 if group == "all" else 0.03
+        )
 
 
 def test_the_seed_export_is_the_oracle(shared):
@@ -124,7 +132,9 @@ def test_the_seed_export_is_the_oracle(shared):
 
 def test_the_model_gains_on_latest(shared):
     events = Events.from_pairs(read_pairs(shared("data/refrun/pairs.csv")).pairs)
-    found = evaluate(events, Protocol("run-ordered"), test_from=346000, test_to=375000, rankers=("latest", "model"))
+    found = evaluate(
+        events, Protocol("run-ordered"), test_from=346000, test_to=375000, rankers=("latest", "model")
+    )
     content = found.to_json()
     scores = content["groups"]["all"]["rankers"]["model"]
     assert scores["top1"] >= 0.931

@@ -1,4 +1,4 @@
-"""Suggestions: distance, rules with reasons, explanations, alerts; against independent cases on real records."""
+"""Suggestions: distance, rules with reasons, explanations, alerts; against independent cases."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def test_values_that_have_no_logarithm_are_missing():
 
 @pytest.fixture(scope="module")
 def real(shared):
-    return Records(read_pairs(shared("data/refrun/pairs.csv")).pairs, read_runs(shared("data/refrun/runs.csv")))
+    return Records(
+        read_pairs(shared("data/refrun/pairs.csv")).pairs, read_runs(shared("data/refrun/runs.csv"))
+    )
 
 
 def ask(run, reco="express", **more):
@@ -123,7 +125,12 @@ def test_the_model_orders_suggestions_as_the_evaluation_does(habit):
 @pytest.fixture
 def small(make_pairs):
     table = {
-        n: {"fill_b_field": 3.8, "n_stable_ls": 100 * (n % 7), "components": ("TRACKER", "PIXEL"), "duration": 50.0}
+        n: {
+            "fill_b_field": 3.8,
+            "n_stable_ls": 100 * (n % 7),
+            "components": ("TRACKER", "PIXEL"),
+            "duration": 50.0,
+        }
         for n in range(1, 30)
     }
     table[3] |= {"fill_b_field": 0.0, "components": ("PIXEL",)}
@@ -185,7 +192,9 @@ def test_an_unknown_run_needs_a_class(small):
 
 
 def test_without_dataset_the_menu_decides(small):
-    runs = RunTable({40: {"hlt_key": "/cdaq/physics/x", "n_stable_ls": 9}, 41: {"hlt_key": "/cdaq/physics/x"}}, "t")
+    runs = RunTable(
+        {40: {"hlt_key": "/cdaq/physics/x", "n_stable_ls": 9}, 41: {"hlt_key": "/cdaq/physics/x"}}, "t"
+    )
     records = Records(small.pairs, runs)
     assert suggest(ask(40, "prompt"), records).run_class == "collisions"
     assert suggest(ask(41, "prompt"), records).run_class == "cosmics"
@@ -202,7 +211,9 @@ def test_alerts(make_pairs):
     rows += [(run, "express", 5) for run in range(20, 80)]
     table = {run: {"fill_peak_pileup": 40.0, "duration": 100.0, "init_lumi": 1.0} for run in range(20, 90)}
     table[5] = {"fill_peak_pileup": 10.0, "duration": 100.0, "init_lumi": 1.0}
-    found = suggest(ask(81, "express", run_class="collisions"), Records(make_pairs(rows), RunTable(table, "t")))
+    found = suggest(
+        ask(81, "express", run_class="collisions"), Records(make_pairs(rows), RunTable(table, "t"))
+    )
     codes = {alert.code: alert.detail for alert in found.alerts}
     assert set(codes) == {"OTHER_RECO_MOVED", "NEWER_REFERENCE", "CONDITIONS_CHANGED"}
     assert "pileup 4 times" in codes["CONDITIONS_CHANGED"]

@@ -111,7 +111,9 @@ def test_input_is_escaped(url):
 
 
 def test_the_overlay(url, run):
-    reference = httpx.get(f"{url}/api/v1/refrun/suggest", params={"run": run}).json()["candidates"][0]["reference"]
+    reference = httpx.get(f"{url}/api/v1/refrun/suggest", params={"run": run}).json()["candidates"][0][
+        "reference"
+    ]
     answer = httpx.get(f"{url}/refrun/overlay.svg", params={"run": run, "ref": str(reference)}, timeout=60)
     assert answer.headers["content-type"] == "image/svg+xml"
     assert b"<svg" in answer.content
@@ -152,7 +154,9 @@ def test_in_a_browser(url, run):
 def test_it_fits_a_phone(url, run, tmp_path):
     # A page that measures the frame it shows: wider content than 390 px would need scrolling.
     holder = tmp_path / "holder.html"
-    text = httpx.get(f"{url}/refrun?run={run}&reco=prompt").text.replace("/refrun/overlay.svg", f"{url}/refrun/overlay.svg")
+    text = httpx.get(f"{url}/refrun?run={run}&reco=prompt").text.replace(
+        "/refrun/overlay.svg", f"{url}/refrun/overlay.svg"
+    )
     holder.write_text(text.replace(
         "</body>", "<script>document.title = 'w' + document.documentElement.scrollWidth</script></body>"))  # fmt: skip
     # Headless windows are at least 500 px wide: the frame makes it 390.
@@ -161,7 +165,9 @@ def test_it_fits_a_phone(url, run, tmp_path):
         f'<iframe id="f" src="{holder.name}" style="width:390px;height:900px;border:0"></iframe><p id="o"></p>'
         "<script>f.onload = () => { o.textContent = 'width ' + f.contentDocument.documentElement.scrollWidth }</script>"
     )
-    answer = browse(f"file://{frame}", "--dump-dom", "--allow-file-access-from-files", "--virtual-time-budget=5000")
+    answer = browse(
+        f"file://{frame}", "--dump-dom", "--allow-file-access-from-files", "--virtual-time-budget=5000"
+    )
     found = re.search(r"width (\d+)", answer.stdout)
     assert found, answer.stdout[-500:]
     assert int(found[1]) <= 390

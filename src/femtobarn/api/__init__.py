@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
     from femtobarn.api.demos import Demos, demo
+    from femtobarn.api.export_targets import target_names
+    from femtobarn.api.exporting import Exported, export
     from femtobarn.api.files import Probed, data_files, data_fileset, data_probe
     from femtobarn.api.fitting import fit, fit_directory
     from femtobarn.api.inputs import Request
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
         refrun_promote,
         refrun_suggest,
     )
-    from femtobarn.api.refrun_fetch import refrun_fetch
+    from femtobarn.api.refrun_fetching import refrun_fetch
     from femtobarn.api.refrun_records import RecordSources
     from femtobarn.api.results import OpenRun, open_run, plot, report
     from femtobarn.api.runs import Finished, merge, plan, resume, run, status
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 _WHERE: Final = {
     "Checked": "checking",
     "Demos": "demos",
+    "Exported": "exporting",
     "Finished": "runs",
     "JobDone": "refrun",
     "MadeSamples": "samples",
@@ -48,6 +51,7 @@ _WHERE: Final = {
     "data_make": "samples",
     "data_probe": "files",
     "demo": "demos",
+    "export": "exporting",
     "fit": "fitting",
     "fit_directory": "fitting",
     "merge": "runs",
@@ -56,7 +60,7 @@ _WHERE: Final = {
     "plan": "runs",
     "plot": "results",
     "refrun_evaluate": "refrun",
-    "refrun_fetch": "refrun_fetch",
+    "refrun_fetch": "refrun_fetching",
     "refrun_promote": "refrun",
     "refrun_suggest": "refrun",
     "report": "results",
@@ -65,11 +69,13 @@ _WHERE: Final = {
     "run_schema": "checking",
     "serve": "serving",
     "status": "runs",
+    "target_names": "export_targets",
 }
 
 __all__ = [
     "Checked",
     "Demos",
+    "Exported",
     "Finished",
     "JobDone",
     "MadeSamples",
@@ -86,6 +92,7 @@ __all__ = [
     "data_make",
     "data_probe",
     "demo",
+    "export",
     "fit",
     "fit_directory",
     "merge",
@@ -103,6 +110,7 @@ __all__ = [
     "run_schema",
     "serve",
     "status",
+    "target_names",
 ]
 
 

@@ -141,10 +141,8 @@ def _refrun(job: Demo, folder: Path) -> str:
     """A question about the last run of the samples; not an event loop, so a road of its own."""
     from femtobarn.api.refrun import SuggestRequest, refrun_suggest
     from femtobarn.api.refrun_records import RecordSources
-    from femtobarn.samples.refrun import make_refrun
 
-    where = folder / "samples" / "refrun"
-    make_refrun(where, seed=job.seed)
+    where = _samples("refrun", job, folder / "samples" / "refrun").parent
     truth = read_json(where / "truth.json")
     run = max(int(number) for number, kind in truth["class"].items() if kind == "collisions")
     sources = RecordSources(pairs=str(where / "pairs.json"), runs=str(where / "runs.csv"),

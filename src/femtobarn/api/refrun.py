@@ -192,7 +192,8 @@ def refrun_suggest(
         opened.table("suggest", content)
         if "csv" in formats or "html" in formats:
             job.write_suggest_tables(path / "tables", answers)
-        job.draw_overlays(path / "plots", answers, loaded.lumisections, toy=loaded.origin == "toy")
+        if "html" in formats:
+            job.draw_overlays(path / "plots", answers, loaded.lumisections, toy=loaded.origin == "toy")
         headline = job.suggest_headline(answers)
         _close(opened, headline, report="html" in formats)
     return JobDone(path, headline, content, tuple(w for a in answers for w in a.warnings))

@@ -38,6 +38,13 @@ class _DimuonToy(_Toy):
     events: int = Field(20_000, ge=1, description="events in the file")
 
 
+class _RefrunToy(_Toy):
+    runs: int = Field(600, ge=20, le=100_000, description="number of runs")
+    noise: float = Field(
+        0.04, ge=0, le=1, description="how often a shifter takes the reference before the current one"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     """What can be generated: settings, releases (the first is the default), and how it is written."""
@@ -96,7 +103,7 @@ def data_make(
     Parameters
     ----------
     job : str
-        ``h4l``, ``hyy`` or ``dimuon``.
+        ``h4l``, ``hyy``, ``refrun`` or ``dimuon``.
     out : path
         Folder; made if missing, files of an earlier call are replaced.
     release : str, optional
@@ -157,6 +164,21 @@ def _write_dimuon(job: str, out: Path, *, release: str, seed: int, events: int) 
     return out / "fileset.json"
 
 
+def _write_refrun(job: str, out: Path, *, release: str, seed: int, **values: Any) -> Path:
+    from femtobarn.samples.refrun import make_refrun
+
+    make_refrun(out, seed=seed, **values)
+    names = {
+        "pairs": "pairs.json",
+        "runs": "runs.csv",
+        "lumisections": "lumisections.csv",
+        "golden": "golden.json",
+    }
+    metadata = {"origin": "toy", "release": release, "job": job}
+    write_fileset(out / "fileset.json", [Dataset(n, (FileRef(f),), metadata) for n, f in names.items()])
+    return out / "fileset.json"
+
+
 def _write_records(out: Path, dataset: Dataset, truth: Mapping[str, Any]) -> None:
     """fileset.json and truth.json of one dataset."""
     write_fileset(out / "fileset.json", [dataset])
@@ -169,6 +191,7 @@ _JOBS: Final[Mapping[str, _Job]] = MappingProxyType(
     {
         "h4l": _Job(_HiggsToy, ("atlas-2020", "atlas-2025", "atlas-2016", "cms-nanoaod"), _write_higgs),
         "hyy": _Job(_HiggsToy, ("atlas-2020", "atlas-2025", "cms-nanoaod"), _write_higgs),
+        "refrun": _Job(_RefrunToy, ("records",), _write_refrun),
         "dimuon": _Job(_DimuonToy, ("cms-nanoaod",), _write_dimuon),
     }
 )

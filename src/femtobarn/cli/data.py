@@ -45,7 +45,12 @@ def make(
     rows = [[d.name, d.kind, d.process, len(d.files), d.metadata.get("nevts", "")] for d in made.datasets]
     show_table(("dataset", "kind", "process", "files", "events"), rows)
     answer(f"fileset: {made.fileset}   truth: {made.truth}")
-    if job == "dimuon":
+    if job == "refrun":
+        where = made.fileset.parent
+        say(
+            f"use it:  femtobarn refrun suggest RUN --reco prompt --pairs {where}/pairs.json --runs {where}/runs.csv"
+        )
+    elif job == "dimuon":
         say(f"run it:  femtobarn new dimuon; femtobarn run dimuon.py --fileset {made.fileset}")
     else:
         say(f"run it:  femtobarn run {job} --release {made.release} --fileset {made.fileset}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from femtobarn.plot.contours import contours
 from femtobarn.plot.drawing import Drawing, save
-from femtobarn.plot.fits import correlations, limit, pulls, ranking, scan
+from femtobarn.plot.fit_set import fit_set
+from femtobarn.plot.fits import correlations, limit, pulls, ranking, scan, toy_pulls
 from femtobarn.plot.mass_fit import mass_fit
 from femtobarn.plot.prepost import pre_post_fit
 from femtobarn.plot.simple import cutflow, plane, spectrum_only
@@ -14,8 +16,10 @@ __all__ = [
     "Drawing",
     "Label",
     "ProcessStyle",
+    "contours",
     "correlations",
     "cutflow",
+    "fit_set",
     "limit",
     "mass_fit",
     "plane",
@@ -26,4 +30,5 @@ __all__ = [
     "scan",
     "spectrum_only",
     "stack",
+    "toy_pulls",
 ]

@@ -70,6 +70,7 @@ def make_refrun(out: Path, *, runs: int = 600, seed: int = 1, noise: float = 0.0
         "label": "femtobarn toy simulation",
         "origin": "toy",
         "job": "refrun",
+        "release": "records",
         "seed": seed,
         "runs": runs,
         "noise": noise,

@@ -1,0 +1,42 @@
+"""``femtobarn export``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from femtobarn.cli import options as o
+from femtobarn.cli.screen import answer, say, show_json
+
+app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+
+Text = str | None
+
+
+@app.command(epilog="Example: femtobarn export workspace.json --to datacard --out card")
+def export(
+    source: Annotated[str, typer.Argument(metavar="RUN|WORKSPACE.json|MODEL.yml", help="what to write")],
+    to: Annotated[str, typer.Option(metavar="FORMAT", help="pyhf, datacard, hepdata, json or csv")],
+    out: Annotated[Text, typer.Option(metavar="PATH", help="file or directory to write")] = None,
+    measurement: Annotated[Text, typer.Option(help="measurement by name")] = None,
+    interp: Annotated[
+        Text, typer.Option(metavar="normsys=code4,histosys=code4p", help="interpolation")
+    ] = None,
+    channels: Annotated[Text, typer.Option(metavar="C,...", help="only these channels")] = None,
+    patch: Annotated[Text, typer.Option(metavar="P.json[:NAME]", help="JSON patch or patch set")] = None,
+    json: o.Json = False,
+) -> None:
+    """Write a run or a likelihood in another program's format; what it cannot hold is said."""
+    from femtobarn import api
+    from femtobarn.cli.fit_options import model_options
+
+    asked = model_options(measurement=measurement, interp=interp, channels=channels, patch=patch)
+    done = api.export(source, to, out=out, options=asked)
+    for note in done.notes:
+        say(f"note: {note}")
+    if json:
+        show_json({"paths": [str(path) for path in done.paths], "notes": list(done.notes)})
+    else:
+        for path in done.paths:
+            answer(str(path))
