@@ -21,12 +21,23 @@ ROW = {"run_number": 5, "run_reconstruction_type": "express", "reference_run_num
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        (None, "undefined"), ("To Be Defined", "undefined"), ("To Be Defined\n", "undefined"), ("", "undefined"),
-        ("/Cosmics/Commissioning2018", "cosmics"), ("/x/cruzet", "cosmics"), ("/x/MWGR3", "cosmics"),
-        ("/HIMinimumBias/x", "HI"), ("/PbPb/x", "HI"), ("/x/OOrun", "HI"), ("/NeNe/x", "HI"), ("/IonPhysics/x", "HI"),
-        ("/ZeroBias/Commissioning2018", "collisions"), ("/hi/x", "collisions"), ("/Express/Run2018", "collisions"),
+        (None, "undefined"),
+        ("To Be Defined", "undefined"),
+        ("To Be Defined\n", "undefined"),
+        ("", "undefined"),
+        ("/Cosmics/Commissioning2018", "cosmics"),
+        ("/x/cruzet", "cosmics"),
+        ("/x/MWGR3", "cosmics"),
+        ("/HIMinimumBias/x", "HI"),
+        ("/PbPb/x", "HI"),
+        ("/x/OOrun", "HI"),
+        ("/NeNe/x", "HI"),
+        ("/IonPhysics/x", "HI"),
+        ("/ZeroBias/Commissioning2018", "collisions"),
+        ("/hi/x", "collisions"),
+        ("/Express/Run2018", "collisions"),
     ],
-)  # fmt: skip
+)
 def test_class_of_a_dataset(name, expected):
     assert class_from_dataset(name) == expected
 

@@ -32,8 +32,10 @@ def paged(rows, cap=3, *, total=True, meta=UNITS):
         low, high = (int(query.get(f"filter[run_number][{op}]", d)) for op, d in (("GE", 0), ("LE", 10**9)))
         chosen = [row for row in rows if low <= row["run_number"] <= high]
         offset, limit = int(query["page[offset]"]), min(int(query["page[limit]"]), cap)
-        document = {"data": [{"id": i, "attributes": row} for i, row in enumerate(chosen[offset : offset + limit])],
-                    "meta": {**meta, **({"totalResourceCount": len(chosen)} if total else {})}}  # fmt: skip
+        document = {
+            "data": [{"id": i, "attributes": row} for i, row in enumerate(chosen[offset : offset + limit])],
+            "meta": {**meta, **({"totalResourceCount": len(chosen)} if total else {})},
+        }
         return 200, {"Content-Type": "application/vnd.api+json"}, json.dumps(document).encode()
 
     return answer
@@ -83,8 +85,13 @@ def test_a_partial_set_of_pages_is_an_error(server):
 
 
 def test_rows_that_move_between_pages_are_noticed(server):
-    server.answer = lambda *_: (200, {}, json.dumps(
-        {"data": [{"id": 1, "attributes": {"run_number": 5}}], "meta": {"totalResourceCount": 2}}).encode())  # fmt: skip
+    server.answer = lambda *_: (
+        200,
+        {},
+        json.dumps(
+            {"data": [{"id": 1, "attributes": {"run_number": 5}}], "meta": {"totalResourceCount": 2}}
+        ).encode(),
+    )
     with OmsClient(server.url, limits=QUICK) as oms, pytest.raises(NetworkError, match="two pages"):
         list(oms.rows("runs"))
 

@@ -213,8 +213,20 @@ def test_fetch_from_a_tired_server(tmp_path):
     url = f"http://127.0.0.1:{httpd.server_port}"
     env = {"FEMTOBARN_OMS_CLIENT_ID": "me", "FEMTOBARN_OMS_CLIENT_SECRET": "hunter2",
            "FEMTOBARN_OMS_TOKEN_URL": url + "/token"}  # fmt: skip
-    base = ["refrun", "fetch", "--store", tmp_path / "s.db", "--runs", "100-129", "--resources", "lumisections",
-            "--oms-url", url + "/agg/api/v1", "--auth", "oidc"]  # fmt: skip
+    base = [
+        "refrun",
+        "fetch",
+        "--store",
+        tmp_path / "s.db",
+        "--runs",
+        "100-129",
+        "--resources",
+        "lumisections",
+        "--oms-url",
+        url + "/agg/api/v1",
+        "--auth",
+        "oidc",
+    ]
     first = femtobarn(*base, "--out", tmp_path / "a", env=env)
     assert first.returncode == 0, first.stderr
     second = femtobarn(*base, "--out", tmp_path / "b", env=env)

@@ -134,8 +134,16 @@ def small(make_pairs):
         for n in range(1, 30)
     }
     table[3] |= {"fill_b_field": 0.0, "components": ("PIXEL",)}
-    pairs = make_pairs([(10, "prompt", 2), (11, "prompt", 3), (12, "prompt", 4), (13, "prompt", 13), (20, "prompt", 4),
-                        (14, "prompt", 9, "/Cosmics/x")])  # fmt: skip
+    pairs = make_pairs(
+        [
+            (10, "prompt", 2),
+            (11, "prompt", 3),
+            (12, "prompt", 4),
+            (13, "prompt", 13),
+            (20, "prompt", 4),
+            (14, "prompt", 9, "/Cosmics/x"),
+        ]
+    )
     return Records(pairs, RunTable(table, "t"))
 
 

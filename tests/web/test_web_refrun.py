@@ -66,11 +66,18 @@ def test_the_interface_is_the_verb(url, run, sources, tmp_path):
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ("run=abc", "run"), ("", "run"), ("run=-4", "run"), ("run=5&reco=exprss", "reco"), ("run=5&class=x", "class"),
-        ("run=5", "class"), ("run=900100&protocol=x", "protocol"), ("run=5&top=0", "top"),
-        ("run=900100&class=collisions&history=x", "history"), ("run=5&order=x", "order"),
+        ("run=abc", "run"),
+        ("", "run"),
+        ("run=-4", "run"),
+        ("run=5&reco=exprss", "reco"),
+        ("run=5&class=x", "class"),
+        ("run=5", "class"),
+        ("run=900100&protocol=x", "protocol"),
+        ("run=5&top=0", "top"),
+        ("run=900100&class=collisions&history=x", "history"),
+        ("run=5&order=x", "order"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_422_and_names_the_field(url, query, field):
     answer = httpx.get(f"{url}/api/v1/refrun/suggest?{query}")
     assert answer.status_code == 422
@@ -154,16 +161,19 @@ def test_in_a_browser(url, run):
 def test_it_fits_a_phone(url, run, tmp_path):
     # A page that measures the frame it shows: wider content than 390 px would need scrolling.
     holder = tmp_path / "holder.html"
-    text = httpx.get(f"{url}/refrun?run={run}&reco=prompt").text.replace(
-        "/refrun/overlay.svg", f"{url}/refrun/overlay.svg"
+    page = httpx.get(f"{url}/refrun?run={run}&reco=prompt").text
+    text = page.replace("/refrun/overlay.svg", f"{url}/refrun/overlay.svg")
+    holder.write_text(
+        text.replace(
+            "</body>", "<script>document.title = 'w' + document.documentElement.scrollWidth</script></body>"
+        )
     )
-    holder.write_text(text.replace(
-        "</body>", "<script>document.title = 'w' + document.documentElement.scrollWidth</script></body>"))  # fmt: skip
     # Headless windows are at least 500 px wide: the frame makes it 390.
     frame = tmp_path / "frame.html"
     frame.write_text(
         f'<iframe id="f" src="{holder.name}" style="width:390px;height:900px;border:0"></iframe><p id="o"></p>'
-        "<script>f.onload = () => { o.textContent = 'width ' + f.contentDocument.documentElement.scrollWidth }</script>"
+        "<script>f.onload = () => { const page = f.contentDocument.documentElement; "
+        "o.textContent = 'width ' + page.scrollWidth }</script>"
     )
     answer = browse(
         f"file://{frame}", "--dump-dom", "--allow-file-access-from-files", "--virtual-time-budget=5000"

@@ -25,7 +25,7 @@ app = typer.Typer(rich_markup_mode=None, context_settings=_HELP, no_args_is_help
     epilog="Example: femtobarn data make h4l --release atlas-2020 --seed 7 --set mu=1.5 --out toy",
 )
 def make(
-    job: Annotated[str, typer.Argument(help="h4l, hyy or dimuon")],
+    job: Annotated[str, typer.Argument(help="h4l, hyy, refrun or dimuon")],
     out: Annotated[str, typer.Option(metavar="DIR", help="folder to write to")],
     release: Annotated[str | None, typer.Option(help="format to write; the job's first if not given")] = None,
     seed: Annotated[int, typer.Option(help="equal seeds give equal files")] = 1,
@@ -47,9 +47,8 @@ def make(
     answer(f"fileset: {made.fileset}   truth: {made.truth}")
     if job == "refrun":
         where = made.fileset.parent
-        say(
-            f"use it:  femtobarn refrun suggest RUN --reco prompt --pairs {where}/pairs.json --runs {where}/runs.csv"
-        )
+        say(f"use it:  femtobarn refrun suggest RUN --reco prompt --pairs {where}/pairs.json "
+            f"--runs {where}/runs.csv")  # fmt: skip
     elif job == "dimuon":
         say(f"run it:  femtobarn new dimuon; femtobarn run dimuon.py --fileset {made.fileset}")
     else:
