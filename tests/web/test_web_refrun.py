@@ -171,7 +171,8 @@ def test_it_fits_a_phone(url, run, tmp_path):
     # Headless windows are at least 500 px wide: the frame makes it 390.
     frame = tmp_path / "frame.html"
     frame.write_text(
-        f'<iframe id="f" src="{holder.name}" style="width:390px;height:900px;border:0"></iframe><p id="o"></p>'
+        f'<iframe id="f" src="{holder.name}" style="width:390px;height:900px;border:0"></iframe>'
+        '<p id="o"></p>'
         "<script>f.onload = () => { const page = f.contentDocument.documentElement; "
         "o.textContent = 'width ' + page.scrollWidth }</script>"
     )
