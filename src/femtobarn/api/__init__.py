@@ -17,9 +17,19 @@ if TYPE_CHECKING:
     from femtobarn.api.files import Probed, data_files, data_fileset, data_probe
     from femtobarn.api.fitting import fit, fit_directory
     from femtobarn.api.inputs import Request
+    from femtobarn.api.refrun import (
+        JobDone,
+        SuggestRequest,
+        refrun_evaluate,
+        refrun_promote,
+        refrun_suggest,
+    )
+    from femtobarn.api.refrun_fetching import refrun_fetch
+    from femtobarn.api.refrun_records import RecordSources
     from femtobarn.api.results import OpenRun, open_run, plot, report
     from femtobarn.api.runs import Finished, merge, plan, resume, run, status
     from femtobarn.api.samples import MadeSamples, data_list, data_make
+    from femtobarn.api.serving import serve
     from femtobarn.api.starter import new
     from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
 
@@ -28,13 +38,16 @@ _WHERE: Final = {
     "Demos": "demos",
     "Exported": "exporting",
     "Finished": "runs",
+    "JobDone": "refrun",
     "MadeSamples": "samples",
     "OpenRun": "results",
     "Probed": "files",
+    "RecordSources": "refrun_records",
     "Request": "inputs",
     "TtbarBench": "benchmark",
     "TtbarFileset": "ttbar",
     "Validated": "ttbar",
+    "SuggestRequest": "refrun",
     "analysis_of": "checking",
     "check": "checking",
     "data_files": "files",
@@ -51,10 +64,15 @@ _WHERE: Final = {
     "open_run": "results",
     "plan": "runs",
     "plot": "results",
+    "refrun_evaluate": "refrun",
+    "refrun_fetch": "refrun_fetching",
+    "refrun_promote": "refrun",
+    "refrun_suggest": "refrun",
     "report": "results",
     "resume": "runs",
     "run": "runs",
     "run_schema": "checking",
+    "serve": "serving",
     "status": "runs",
     "target_names": "export_targets",
     "ttbar_bench": "benchmark",
@@ -68,13 +86,16 @@ __all__ = [
     "Demos",
     "Exported",
     "Finished",
+    "JobDone",
     "MadeSamples",
     "OpenRun",
     "Probed",
+    "RecordSources",
     "Request",
     "TtbarBench",
     "TtbarFileset",
     "Validated",
+    "SuggestRequest",
     "analysis_of",
     "check",
     "data_files",
@@ -91,10 +112,15 @@ __all__ = [
     "open_run",
     "plan",
     "plot",
+    "refrun_evaluate",
+    "refrun_fetch",
+    "refrun_promote",
+    "refrun_suggest",
     "report",
     "resume",
     "run",
     "run_schema",
+    "serve",
     "status",
     "target_names",
     "ttbar_bench",

@@ -14,7 +14,7 @@ from femtobarn.api.runs import run
 from femtobarn.api.samples import data_make, same_samples
 from femtobarn.errors import FemtobarnError, UsageError, nearest
 from femtobarn.run.engine import Progress
-from femtobarn.run.files import write_text
+from femtobarn.run.files import read_json, write_text
 from femtobarn.run.plan import Plan
 
 __all__ = ["DEMOS", "Demo", "DemoRun", "Demos", "demo"]
@@ -41,6 +41,7 @@ DEMOS: Final[Mapping[str, Demo]] = MappingProxyType(
         "h4l": Demo("is there a Higgs boson among events with four leptons?", "atlas-2020"),
         "hyy": Demo("is there a Higgs boson among events with two photons?", "atlas-2020"),
         "ttbar": Demo("how often are top pairs made?", None),
+        "refrun": Demo("which reference run should a shifter compare this run with?", "records"),
     }
 )
 
@@ -126,6 +127,8 @@ def _run(name: str, job: Demo, folder: Path, progress: Callable[[Plan], Progress
     path = folder / name
     headline, problem = "", ""
     try:
+        if name == "refrun":
+            return DemoRun(name, path, _refrun(job, folder), "", time.monotonic() - started)
         request = Request(
             what=name, fileset=str(_samples(name, job, folder / "samples" / name)), release=job.release,
             settings=job.settings, out=str(path), command=["femtobarn", "demo", name, "--out", str(folder)],
@@ -134,6 +137,27 @@ def _run(name: str, job: Demo, folder: Path, progress: Callable[[Plan], Progress
     except FemtobarnError as error:
         problem = str(error)
     return DemoRun(name, path, headline, problem, time.monotonic() - started)
+
+
+def _refrun(job: Demo, folder: Path) -> str:
+    """A question about the last run of the samples; not an event loop, so a road of its own."""
+    from femtobarn.api.refrun import SuggestRequest, refrun_suggest
+    from femtobarn.api.refrun_records import RecordSources
+
+    where = _samples("refrun", job, folder / "samples" / "refrun").parent
+    truth = read_json(where / "truth.json")
+    run = max(int(number) for number, kind in truth["class"].items() if kind == "collisions")
+    sources = RecordSources(pairs=str(where / "pairs.json"), runs=str(where / "runs.csv"),
+                            lumisections=str(where / "lumisections.csv"))  # fmt: skip
+    done = refrun_suggest(
+        [run],
+        SuggestRequest(reco="prompt", history="model"),
+        sources,
+        out=folder / "refrun",
+        fresh=True,
+        command=["femtobarn", "demo", "refrun", "--out", str(folder)],
+    )
+    return done.headline
 
 
 def _samples(name: str, job: Demo, folder: Path) -> Path:

@@ -297,7 +297,6 @@ def plot(path: str | Path) -> list[Path]:
 
 def report(path: str | Path) -> Path:
     """Write a run's report again."""
-    if is_fit(Path(path)):
-        return _report(RunDirectory(Path(path)))
-    folder, _, _ = load_run(Path(path))
+    folder = RunDirectory(Path(path))
+    folder.manifest()  # says what is wrong if this is no run
     return _report(folder)

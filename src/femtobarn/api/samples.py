@@ -49,6 +49,13 @@ class _DimuonToy(_Toy):
     events: int = Field(20_000, ge=1, description="events in the file")
 
 
+class _RefrunToy(_Toy):
+    runs: int = Field(600, ge=20, le=100_000, description="number of runs")
+    noise: float = Field(
+        0.04, ge=0, le=1, description="how often a shifter takes the reference before the current one"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     """What can be generated: settings, releases (the first is the default), and how it is written."""
@@ -107,7 +114,7 @@ def data_make(
     Parameters
     ----------
     job : str
-        ``h4l``, ``hyy``, ``ttbar``, ``agc-poet`` or ``dimuon``.
+        ``h4l``, ``hyy``, ``ttbar``, ``agc-poet``, ``refrun`` or ``dimuon``.
     out : path
         Folder; made if missing, files of an earlier call are replaced.
     release : str, optional
@@ -175,6 +182,21 @@ def _write_dimuon(job: str, out: Path, *, release: str, seed: int, events: int) 
     return out / "fileset.json"
 
 
+def _write_refrun(job: str, out: Path, *, release: str, seed: int, **values: Any) -> Path:
+    from femtobarn.samples.refrun import make_refrun
+
+    make_refrun(out, seed=seed, **values)
+    names = {
+        "pairs": "pairs.json",
+        "runs": "runs.csv",
+        "lumisections": "lumisections.csv",
+        "golden": "golden.json",
+    }
+    metadata = {"origin": "toy", "release": release, "job": job}
+    write_fileset(out / "fileset.json", [Dataset(n, (FileRef(f),), metadata) for n, f in names.items()])
+    return out / "fileset.json"
+
+
 def _write_records(out: Path, dataset: Dataset, truth: Mapping[str, Any]) -> None:
     """fileset.json and truth.json of one dataset."""
     write_fileset(out / "fileset.json", [dataset])
@@ -189,6 +211,7 @@ _JOBS: Final[Mapping[str, _Job]] = MappingProxyType(
         "hyy": _Job(_HiggsToy, ("atlas-2020", "atlas-2025", "cms-nanoaod"), _write_higgs),
         "ttbar": _Job(_TtbarToy, ("cms-nanoaod",), _write_ttbar),
         "agc-poet": _Job(_PoetToy, ("agc-poet",), _write_ttbar),
+        "refrun": _Job(_RefrunToy, ("records",), _write_refrun),
         "dimuon": _Job(_DimuonToy, ("cms-nanoaod",), _write_dimuon),
     }
 )

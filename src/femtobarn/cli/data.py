@@ -25,7 +25,7 @@ app = typer.Typer(rich_markup_mode=None, context_settings=_HELP, no_args_is_help
     epilog="Example: femtobarn data make h4l --release atlas-2020 --seed 7 --set mu=1.5 --out toy",
 )
 def make(
-    job: Annotated[str, typer.Argument(help="h4l, hyy, ttbar, agc-poet or dimuon")],
+    job: Annotated[str, typer.Argument(help="h4l, hyy, ttbar, agc-poet, refrun or dimuon")],
     out: Annotated[str, typer.Option(metavar="DIR", help="folder to write to")],
     release: Annotated[str | None, typer.Option(help="format to write; the job's first if not given")] = None,
     seed: Annotated[int, typer.Option(help="equal seeds give equal files")] = 1,
@@ -49,7 +49,11 @@ def make(
     rows = [[d.name, d.kind, d.process, len(d.files), d.metadata.get("nevts", "")] for d in made.datasets]
     show_table(("dataset", "kind", "process", "files", "events"), rows)
     answer(f"fileset: {made.fileset}   truth: {made.truth}")
-    if job == "dimuon":
+    if job == "refrun":
+        where = made.fileset.parent
+        say(f"use it:  femtobarn refrun suggest RUN --reco prompt --pairs {where}/pairs.json "
+            f"--runs {where}/runs.csv")  # fmt: skip
+    elif job == "dimuon":
         say(f"run it:  femtobarn new dimuon; femtobarn run dimuon.py --fileset {made.fileset}")
     elif job in ("ttbar", "agc-poet"):
         version = " --set task=v0" if job == "agc-poet" else ""

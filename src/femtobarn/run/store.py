@@ -7,12 +7,12 @@ their own checksum, and are dropped and redone when it does not fit.
 from __future__ import annotations
 
 import logging
-import os
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from femtobarn.config.folders import cache_root
 from femtobarn.errors import StoreError
 from femtobarn.outcome import Outcome
 from femtobarn.run.codec import decode, encode
@@ -20,14 +20,6 @@ from femtobarn.run.codec import decode, encode
 __all__ = ["Store", "cache_root"]
 
 log: Final = logging.getLogger("femtobarn.run")
-
-
-def cache_root() -> Path:
-    """``$FEMTOBARN_CACHE``, else ``$XDG_CACHE_HOME/femtobarn``, else ``~/.cache/femtobarn``."""
-    stated = os.environ.get("FEMTOBARN_CACHE")
-    if stated:
-        return Path(stated)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "femtobarn"
 
 
 class Store:

@@ -1,0 +1,235 @@
+"""The client of OMS: JSON:API resources, page by page, with every unit converted.
+
+Rows are under ``data[i].attributes``, their units under ``meta.row.<attribute>.units``.  Runs are asked for
+in ranges, never one by one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from femtobarn.catalog.attributes import ATTRIBUTES, Attribute, convert, parse
+from femtobarn.catalog.omsauth import Auth, NoAuth
+from femtobarn.errors import DataError, NetworkError
+from femtobarn.net import Answer, HttpClient, Limits, safe_url
+
+__all__ = ["DIALS_URL", "OMS_URL", "RESOURCES", "Filter", "OmsClient", "Row"]
+
+log: Final = logging.getLogger("femtobarn.catalog")
+
+OMS_URL: Final = "https://cmsoms.cern.ch/agg/api/v1"
+DIALS_URL: Final = "https://cmsdials-api.web.cern.ch/api/v1/oms-proxy"
+_REDIRECTS: Final = (301, 302, 303, 307, 308)
+RESOURCES: Final = ("runs", "fills", "lumisections")
+#: Rows asked for at once; servers may give fewer.
+PAGE: Final = 1000
+_MOST_PAGES: Final = 100_000
+#: Attributes of fills that have other names in our tables.
+_FILL_NAMES: Final = {
+    "bunches_colliding": "fill_n_colliding", "peak_pileup": "fill_peak_pileup", "energy": "fill_energy",
+    "b_field": "fill_b_field", "injection_scheme": "fill_injection_scheme", "fill_type_runtime": "fill_type",
+    "peak_lumi": "fill_peak_lumi_1e34",
+}  # fmt: skip
+_LS_ATTRIBUTES: Final = {"pileup": Attribute("pileup", "number", "", 0, 200)}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """``filter[attribute][operator]=value``; operators EQ NEQ LT GT LE GE LIKE CT."""
+
+    attribute: str
+    operator: str
+    value: str
+
+    def parameter(self) -> tuple[str, str]:
+        return f"filter[{self.attribute}][{self.operator}]", self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record in our units; ``units`` says which."""
+
+    id: str
+    values: Mapping[str, Any]
+    units: Mapping[str, str]
+
+
+class OmsClient:
+    """Asks one server; use as a context manager.
+
+    Parameters
+    ----------
+    url : address up to and including ``/v1`` (of the proxy: and ``/oms-proxy``)
+    auth : how to log in
+    proxy : the resource is a parameter ``endpoint``, as the proxy of DIALS wants it
+    """
+
+    def __init__(
+        self,
+        url: str = OMS_URL,
+        auth: Auth | None = None,
+        limits: Limits | None = None,
+        *,
+        proxy: bool = False,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.proxy = proxy
+        self._slash = ""
+        how = auth or NoAuth()
+        # A redirect leads to a login page and must not be followed with a token.
+        self.http = HttpClient(limits, authorise=how.headers, renew=how.renew, follow=False)
+        self.warnings: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
+    def rows(
+        self, resource: str, filters: Sequence[Filter] = (), *, fields: Sequence[str] = (), sort: str = ""
+    ) -> Iterator[Row]:
+        """All rows that pass the filters, page after page.
+
+        Raises
+        ------
+        NetworkError
+            A page is missing, the server keeps failing, or it wants a login.
+        DataError
+            A unit is unknown or a value is of another kind.
+        """
+        seen: set[str] = set()
+        offset, total = 0, None
+        for _ in range(_MOST_PAGES):
+            document = self._page(resource, filters, fields, sort, offset)
+            page = document["data"]
+            meta = document.get("meta") or {}
+            stated = meta.get("totalResourceCount")
+            if isinstance(stated, int):
+                total = stated
+            for item in page:
+                row = self._row(resource, item, meta)
+                if row.id in seen:
+                    raise NetworkError(f"{resource} {row.id} came on two pages: rows moved between requests",
+                                       where=safe_url(self.url), action="fetch again")  # fmt: skip
+                seen.add(row.id)
+                yield row
+            offset += len(page)
+            if total is not None and offset >= total:
+                return
+            if not page:
+                if total is not None:
+                    raise NetworkError(f"gave {offset} of {total} {resource} and then an empty page",
+                                       where=safe_url(self.url), action="fetch again")  # fmt: skip
+                return
+        raise NetworkError(f"never ended the list of {resource}", where=safe_url(self.url))
+
+    def _page(
+        self, resource: str, filters: Sequence[Filter], fields: Sequence[str], sort: str, offset: int
+    ) -> dict[str, Any]:
+        parameters = [("endpoint", resource)] if self.proxy else []
+        parameters += [item.parameter() for item in filters]
+        if fields:
+            parameters.append(("fields", ",".join(fields)))
+        if sort:
+            parameters.append(("sort", sort))
+        parameters += [("include", "meta"), ("page[offset]", str(offset)), ("page[limit]", str(PAGE))]
+        where = f"{self.url}/" if self.proxy else f"{self.url}/{resource}{self._slash}"
+        answer = self.http.get(where, parameters, headers={"Accept": "*/*"})
+        if not self.proxy and not self._slash and _wants_slash(answer, where):
+            self._slash = "/"
+            return self._page(resource, filters, fields, sort, offset)
+        return _document(answer, safe_url(where))
+
+    def _row(self, resource: str, item: Any, meta: Mapping[str, Any]) -> Row:
+        where = f"{safe_url(self.url)}/{resource}"
+        attributes = item.get("attributes") if isinstance(item, dict) else None
+        if not isinstance(attributes, dict):
+            raise NetworkError("answered a row without attributes", where=where)
+        stated = {**_units(meta), **_units(item.get("meta") or {})}
+        values, units = self._values(resource, attributes, stated, where)
+        return Row(_key(resource, values), values, units)
+
+    def _values(
+        self, resource: str, attributes: Mapping[str, Any], stated: Mapping[str, str], where: str
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        values: dict[str, Any] = {}
+        units: dict[str, str] = {}
+        for name, raw in attributes.items():
+            ours = _FILL_NAMES.get(name, name) if resource == "fills" else name
+            attribute = ATTRIBUTES.get(ours) or _LS_ATTRIBUTES.get(ours)
+            if attribute is None:
+                if isinstance(raw, bool) or (resource == "lumisections" and raw in ("true", "false")):
+                    values[name] = raw in (True, "true")
+                elif isinstance(raw, int | float | str):
+                    values[name] = raw
+                continue
+            if resource == "lumisections" and attribute.kind == "flag":
+                attribute = Attribute(ours, "flag")
+            value = parse(raw, attribute, where=f"{where}: {name}")
+            if value is not None and attribute.unit:
+                unit = stated.get(name)
+                if unit is None:
+                    self._warn(f"{where}: the unit of {name} is not stated; {attribute.unit} is assumed")
+                else:
+                    value = convert(float(value), unit, attribute, where=f"{where}: {name}")
+                units[ours] = attribute.unit
+            values[ours] = value
+        return values, units
+
+    def _warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+            log.info("%s", text)
+
+
+def _wants_slash(answer: Answer, where: str) -> bool:
+    """Whether the server knows the address only with a slash at its end."""
+    location = answer.headers.get("location", "").partition("?")[0]
+    return answer.status == 404 or (
+        answer.status in _REDIRECTS and location.endswith(f"{urlsplit(where).path}/")
+    )
+
+
+def _document(answer: Answer, where: str) -> dict[str, Any]:
+    """The JSON:API document of an answer, or what is wrong with it."""
+    login = "html" in answer.headers.get("content-type", "") and answer.status == 200
+    if answer.status in (*_REDIRECTS, 401, 403) or login:
+        raise NetworkError(
+            "wants a login" if answer.status != 403 else "does not allow this client to read it", where=where,
+            action="choose --auth oidc, device or krb and check the registration of the client",
+        )  # fmt: skip
+    if answer.status != 200:
+        raise NetworkError(f"answered {answer.status}", where=where)
+    document = answer.json()
+    if not isinstance(document, dict) or not isinstance(document.get("data"), list):
+        raise NetworkError("answered JSON without a list `data`", where=where,
+                           action="is this the address of an OMS API (.../agg/api/v1)?")  # fmt: skip
+    return document
+
+
+def _units(meta: Mapping[str, Any]) -> dict[str, str]:
+    rows = meta.get("row")
+    if not isinstance(rows, dict):
+        return {}
+    return {
+        name: str(entry["units"])
+        for name, entry in rows.items()
+        if isinstance(entry, dict) and entry.get("units")
+    }
+
+
+def _key(resource: str, values: Mapping[str, Any]) -> str:
+    """The identity of a row: by its numbers, as servers' own ids differ."""
+    try:
+        if resource == "runs":
+            return str(values["run_number"])
+        if resource == "fills":
+            return str(values["fill_number"])
+        return f"{values['run_number']}_{values['lumisection_number']}"
+    except KeyError as error:
+        raise DataError(f"a row of {resource} has no {error.args[0]}") from error

@@ -1,0 +1,278 @@
+"""What was fetched, in one SQLite file: records with their origin, and what was asked for.
+
+Two processes may use it at once, and a killed one leaves whole batches.  Ranges that were asked for are
+remembered with their answers, also empty ones, so that nothing is asked twice.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+
+from femtobarn.catalog.attributes import ATTRIBUTES, Attribute, quantity
+from femtobarn.catalog.lumisections import LumiTable, lumi_table
+from femtobarn.catalog.oms import Row
+from femtobarn.catalog.quantity import Quantity
+from femtobarn.catalog.runrecords import Pair, RunKey, class_from_dataset
+from femtobarn.catalog.runtable import RunTable
+from femtobarn.errors import DataError, StoreError
+
+__all__ = ["RunStore", "StoredRecords", "read_store", "subtract"]
+
+_VERSION: Final = 1
+#: Runs younger than this may still change in the source [s].
+RECENT: Final = 7 * 86_400.0
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS records (
+  resource TEXT NOT NULL, id TEXT NOT NULL, run INTEGER, fill INTEGER, number INTEGER,
+  payload TEXT NOT NULL, units TEXT NOT NULL, source TEXT NOT NULL, fetched REAL NOT NULL,
+  PRIMARY KEY (resource, id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS records_run ON records (resource, run);
+CREATE TABLE IF NOT EXISTS asked (
+  resource TEXT NOT NULL, source TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+  fetched REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS pairs (
+  run INTEGER NOT NULL, reco TEXT NOT NULL, reference INTEGER NOT NULL, reference_reco TEXT NOT NULL,
+  dataset TEXT, position INTEGER NOT NULL, source TEXT NOT NULL, fetched REAL NOT NULL,
+  PRIMARY KEY (run, reco)) WITHOUT ROWID;
+"""
+
+Range = tuple[int, int]
+
+
+def subtract(wanted: Iterable[Range], known: Iterable[Range]) -> list[Range]:
+    """Parts of the inclusive ranges ``wanted`` that no range of ``known`` covers, in order."""
+    left = sorted(wanted)
+    for low, high in sorted(known):
+        rest: list[Range] = []
+        for first, last in left:
+            if high < first or low > last:
+                rest.append((first, last))
+                continue
+            if first < low:
+                rest.append((first, low - 1))
+            if last > high:
+                rest.append((high + 1, last))
+        left = rest
+    return left
+
+
+@dataclass(frozen=True)
+class StoredRecords:
+    """Everything a store holds, ready for ranking."""
+
+    pairs: tuple[Pair, ...]
+    runs: RunTable
+    lumisections: LumiTable | None
+
+
+class RunStore:
+    """A store file; use as a context manager."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._clock = clock
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_TABLES)
+            with self._transaction():
+                self._db.execute("INSERT OR IGNORE INTO about VALUES ('version', ?)", (str(_VERSION),))
+            version = self._db.execute("SELECT value FROM about WHERE name='version'").fetchone()[0]
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"is no store of run records, or cannot be written: {error}", where=str(path),
+                             action="choose another --store") from error  # fmt: skip
+        if version != str(_VERSION):
+            raise StoreError(f"was written by another version ({version})", where=str(path),
+                             action="fetch into a new store")  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def missing(self, resource: str, source: str, wanted: Sequence[Range]) -> list[Range]:
+        """What of the wanted ranges nobody has asked this source for yet."""
+        rows = self._db.execute(
+            "SELECT first, last FROM asked WHERE resource=? AND source=?", (resource, source)
+        )
+        return subtract(wanted, rows.fetchall())
+
+    def put(self, resource: str, source: str, asked: Range, rows: Sequence[Row]) -> int:
+        """Keep the answer to one range: all of it or, if the process dies, nothing.
+
+        Young runs are kept, but their numbers do not count as asked for.
+        """
+        now = self._clock()
+        table = [self._record(resource, row, source, now) for row in rows]
+        young = self._young(resource, rows, asked, now)
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO records VALUES (?,?,?,?,?,?,?,?,?)", table)
+            for first, last in subtract([asked], [(n, n) for n in young]):
+                self._db.execute("INSERT INTO asked VALUES (?,?,?,?,?)", (resource, source, first, last, now))
+        return len(table)
+
+    @staticmethod
+    def _record(resource: str, row: Row, source: str, now: float) -> tuple[Any, ...]:
+        values = row.values
+        return (
+            resource,
+            row.id,
+            values.get("run_number"),
+            values.get("fill_number"),
+            values.get("lumisection_number"),
+            json.dumps(dict(values), sort_keys=True),
+            json.dumps(dict(row.units), sort_keys=True),
+            source,
+            now,
+        )
+
+    def _young(self, resource: str, rows: Sequence[Row], asked: Range, now: float) -> set[int]:
+        """Numbers whose record may still change: runs that ended less than a week ago, and their fills."""
+        if resource == "lumisections":
+            stored = self._db.execute(
+                "SELECT run, payload FROM records WHERE resource='runs' AND run BETWEEN ? AND ?", asked
+            )
+            return {run for run, payload in stored if _is_recent(json.loads(payload), now)}
+        key = "fill_number" if resource == "fills" else "run_number"
+        return {int(row.values[key]) for row in rows if _is_recent(row.values, now)}
+
+    def put_pairs(self, pairs: Sequence[Pair], source: str) -> int:
+        """Replace the pair list: an export is the whole truth."""
+        now = self._clock()
+        with self._transaction():
+            self._db.execute("DELETE FROM pairs")
+            self._db.executemany(
+                "INSERT INTO pairs VALUES (?,?,?,?,?,?,?,?)",
+                [(p.key.run, p.key.reco, p.reference.run, p.reference.reco, p.dataset, p.order, source, now)
+                 for p in pairs],
+            )  # fmt: skip
+        return len(pairs)
+
+    def pairs_age(self) -> float | None:
+        """Seconds since the pairs were fetched; None if there are none."""
+        found = self._db.execute("SELECT MAX(fetched) FROM pairs").fetchone()[0]
+        return None if found is None else self._clock() - float(found)
+
+    def count(self, resource: str, ranges: Sequence[Range] | None = None) -> int:
+        """Records of a resource, all or in ranges (of fills for ``fills``, else of runs)."""
+        if resource == "pairs":
+            return int(self._db.execute("SELECT COUNT(*) FROM pairs").fetchone()[0])
+        if ranges is None:
+            sql, rows = "SELECT COUNT(*) FROM records WHERE resource=?", [(resource,)]
+        else:
+            column = "fill" if resource == "fills" else "run"
+            sql = f"SELECT COUNT(*) FROM records WHERE resource=? AND {column} BETWEEN ? AND ?"  # noqa: S608
+            rows = [(resource, first, last) for first, last in ranges]  # type: ignore[misc]
+        return sum(int(self._db.execute(sql, row).fetchone()[0]) for row in rows)
+
+    def fills_of(self, ranges: Sequence[Range]) -> list[int]:
+        """Fill numbers of stored runs and lumisections in ranges."""
+        found: set[int] = set()
+        for first, last in ranges:
+            rows = self._db.execute(
+                "SELECT DISTINCT fill FROM records WHERE resource IN ('runs', 'lumisections') "
+                "AND run BETWEEN ? AND ? AND fill IS NOT NULL", (first, last),
+            )  # fmt: skip
+            found |= {int(row[0]) for row in rows}
+        return sorted(found)
+
+    def read(self) -> StoredRecords:
+        """Everything, as values for ranking."""
+        return StoredRecords(self._pairs(), self._runs(), self._lumisections())
+
+    def _pairs(self) -> tuple[Pair, ...]:
+        rows = self._db.execute("SELECT run, reco, reference, reference_reco, dataset, position FROM pairs "
+                                "ORDER BY position")  # fmt: skip
+        return tuple(
+            Pair(RunKey(run, reco), RunKey(ref, ref_reco), dataset, position, class_from_dataset(dataset))
+            for run, reco, ref, ref_reco, dataset, position in rows
+        )
+
+    def _runs(self) -> RunTable:
+        fills = {
+            fill: json.loads(payload)
+            for fill, payload in self._db.execute("SELECT fill, payload FROM records WHERE resource='fills'")
+        }
+        table: dict[int, dict[str, Quantity]] = {}
+        query = "SELECT run, fill, payload, source FROM records WHERE resource='runs' ORDER BY run"
+        for run, fill, payload, source in self._db.execute(query):
+            values = json.loads(payload)
+            of_fill = {
+                n: v for n, v in fills.get(fill, {}).items() if n.startswith("fill_") and n not in values
+            }
+            table[run] = {
+                name: _quantity(name, value, source) for name, value in {**of_fill, **values}.items()
+            }
+        return RunTable(table, self.path.name)
+
+    def _lumisections(self) -> LumiTable | None:
+        rows = [
+            json.loads(payload)
+            for (payload,) in self._db.execute(
+                "SELECT payload FROM records WHERE resource='lumisections' ORDER BY run, number"
+            )
+        ]
+        if not rows:
+            return None
+        names = dict.fromkeys(name for row in rows for name in row)
+        columns = {name: np.array([row.get(name) for row in rows], dtype=object) for name in names}
+        return lumi_table(columns, str(self.path))
+
+
+def _quantity(name: str, value: Any, source: str) -> Quantity:
+    attribute = ATTRIBUTES.get(name, Attribute(name, "text"))
+    if isinstance(value, list):
+        value = tuple(str(item) for item in value)
+    return quantity(value, attribute, f"{source}: {name}")
+
+
+def _is_recent(values: Any, now: float) -> bool:
+    """Whether a record ended less than a week ago; undated ones did not."""
+    text = values.get("end_time") or values.get("start_time")
+    if not isinstance(text, str):
+        return False
+    try:
+        ended = datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    if ended.tzinfo is None:
+        ended = ended.replace(tzinfo=UTC)
+    return now - ended.timestamp() < RECENT
+
+
+def read_store(path: Path) -> StoredRecords:
+    """Read an existing store.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    if not path.is_file():
+        raise DataError("no such store", where=str(path), action=f"femtobarn refrun fetch --store {path} ...")
+    with RunStore(path) as store:
+        return store.read()

@@ -1,0 +1,202 @@
+"""Run records by the thousand: a table read once, whose rows become :class:`Run` when they are asked for."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from femtobarn.catalog.attributes import ATTRIBUTES, Attribute, parse, quantity
+from femtobarn.catalog.quantity import Quantity
+from femtobarn.catalog.runrecords import Run
+from femtobarn.errors import DataError, nearest
+
+__all__ = ["RunTable", "canonical", "read_runs"]
+
+_KEY: Final = "run_number"
+#: Columns that data frames write and nobody means.
+_IGNORED: Final = ("", "__index_level_0__", "Unnamed: 0")
+
+
+def canonical(name: str) -> str:
+    """The OMS name of a column."""
+    return name.removeprefix("oms_")
+
+
+class RunTable:
+    """Runs by number.  Looking one up is cheap; nothing is parsed twice.
+
+    ``warnings`` names rejected values.
+    """
+
+    def __init__(
+        self, runs: Mapping[int, Mapping[str, Any]], source: str, warnings: Iterable[str] = ()
+    ) -> None:
+        self._rows = runs
+        self._made: dict[int, Run] = {}
+        self.source = source
+        self.warnings = tuple(warnings)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._rows)
+
+    def get(self, number: int) -> Run:
+        """The run; one that nobody knows has no values."""
+        made = self._made.get(number)
+        if made is None:
+            row = self._rows.get(number, {})
+            values = {
+                name: value if isinstance(value, Quantity)
+                else quantity(value, ATTRIBUTES.get(name, Attribute(name, "text")), f"{self.source}: {name}")
+                for name, value in row.items()
+            }  # fmt: skip
+            made = self._made[number] = Run(number, MappingProxyType(values))
+        return made
+
+    def number(self, run: int, name: str) -> float | None:
+        """One attribute of a run as a number."""
+        return self.get(run).get(name).number
+
+    def merged(self, other: Mapping[int, Mapping[str, Quantity]]) -> RunTable:
+        """The same table with more attributes (of lumisections, say) where it has none."""
+        rows = {number: dict(row) for number, row in self._rows.items()}
+        for number, values in other.items():
+            row = rows.setdefault(number, {})
+            for name, value in values.items():
+                if row.get(name) is None:
+                    row[name] = value
+        return RunTable(rows, self.source, self.warnings)
+
+
+def read_runs(path: str | Path) -> RunTable:
+    """Read a run table from CSV, Parquet or JSON (rows, or OMS answers).
+
+    Raises
+    ------
+    DataError
+        Naming file, row and column of a value that is none, or the missing column ``run_number``.
+    """
+    path = Path(path)
+    rows: dict[int, dict[str, Any]] = {}
+    rejected: dict[str, int] = {}
+    known: dict[str, Attribute | None] = {}
+    for where, row in read_rows(path, _KEY):
+        values: dict[str, Any] = {}
+        for name, cell in row.items():
+            if cell is None or cell == "":
+                continue
+            if name not in known:
+                known[name] = ATTRIBUTES.get(canonical(name))
+            attribute = known[name]
+            value = None if attribute is None else _cell(cell, attribute, where)
+            if attribute is None or value is None:
+                continue
+            values[attribute.name] = value
+            if isinstance(value, float | int) and not attribute.low <= value <= attribute.high:
+                rejected[attribute.name] = rejected.get(attribute.name, 0) + 1
+        number = values.pop(_KEY, None)
+        if not isinstance(number, int) or number <= 0:
+            raise DataError(f"the run number is {row.get(_KEY)!r}", where=where)
+        if number in rows and rows[number] != values:
+            raise DataError(f"run {number} appears twice with different values", where=where,
+                            action="remove one of the rows")  # fmt: skip
+        rows[number] = values
+    if not rows:
+        raise DataError("the table of runs is empty", where=str(path))
+    warnings = [
+        f"{path.name}: {count} values of {name} are outside "
+        f"[{ATTRIBUTES[name].low:g}, {ATTRIBUTES[name].high:g}] and were rejected"
+        for name, count in sorted(rejected.items())
+    ]
+    return RunTable(rows, path.name, warnings)
+
+
+def _cell(cell: Any, attribute: Attribute, where: str) -> Any:
+    """A parsed cell; plain numbers, which are nearly all, by the short road."""
+    if attribute.kind == "number" and isinstance(cell, str):
+        try:
+            value = float(cell)
+        except ValueError:
+            return parse(cell, attribute, where=where)
+        return value if math.isfinite(value) else None
+    return parse(cell, attribute, where=where)
+
+
+def read_rows(path: Path, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Rows of a CSV, Parquet or JSON file with where they are; ``key`` must be a column."""
+    suffix = path.suffix.lower()
+    try:
+        if suffix in (".parquet", ".pq"):
+            yield from _parquet(path, key)
+        elif suffix == ".json":
+            yield from _json(path, key)
+        else:
+            yield from _csv(path, key)
+    except FileNotFoundError as error:
+        raise DataError("no such file", where=str(path)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot be read: {error}", where=str(path)) from error
+
+
+def _check(names: Iterable[str], key: str, path: Path) -> None:
+    names = list(names)
+    if key not in {canonical(name) for name in names}:
+        raise DataError(f"has no column {key!r}", where=str(path), near=nearest(key, names),
+                        action=f"its columns are {', '.join(names[:12]) or 'none: it is empty'}")  # fmt: skip
+
+
+def _csv(path: Path, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        names = next(reader, [])
+        _check(names, key, path)
+        for cells in reader:
+            if len(cells) != len(names):
+                raise DataError(
+                    f"has {len(cells)} cells, the header {len(names)}",
+                    where=f"{path}:{reader.line_num}",
+                    action="is the file cut short?",
+                )
+            yield f"{path}:{reader.line_num}", dict(zip(names, cells, strict=True))
+
+
+def _parquet(path: Path, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except pyarrow.ArrowInvalid as error:
+        raise DataError(f"is not a readable Parquet file: {error}", where=str(path)) from error
+    _check(table.column_names, key, path)
+    names = [name for name in table.column_names if name not in _IGNORED]
+    columns = [table[name].to_pylist() for name in names]
+    for i, cells in enumerate(zip(*columns, strict=True)):
+        yield f"{path}, row {i + 1}", dict(zip(names, cells, strict=True))
+
+
+def _json(path: Path, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise DataError(f"is not valid JSON, perhaps cut short: {error}", where=str(path)) from error
+    rows: Sequence[Any] = content.get("data", content) if isinstance(content, dict) else content
+    if isinstance(rows, dict):
+        rows = [{key: number, **values} for number, values in rows.items()]
+    for i, row in enumerate(rows):
+        values = row.get("attributes", row) if isinstance(row, dict) else row
+        if not isinstance(values, dict):
+            raise DataError("is not an object", where=f"{path}, row {i + 1}")
+        if i == 0:
+            _check(values, key, path)
+        yield f"{path}, row {i + 1}", values

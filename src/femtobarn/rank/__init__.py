@@ -1,0 +1,1 @@
+"""Rank references: features, rankers, rules with reasons, honest evaluation."""

@@ -1,0 +1,1 @@
+"""Pages for shifters: server-rendered, read-only, usable by keyboard and without scripts (extra ``web``)."""
