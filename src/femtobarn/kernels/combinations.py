@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from femtobarn.kernels.exact import DIGITS, add_exactly
 
 __all__ = ["count_rows", "fill_masses", "sort_selected"]
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def sort_selected(offsets: Any, keep: Any, key: Any) -> tuple[Any, Any]:
+#: Objects of one event up to which insertion is the fastest way to sort.
+_CROWD: Final = 256
+
+
+def sort_selected(
+    offsets: NDArray[np.int64], keep: NDArray[np.bool_], key: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions of the kept objects of each event, by ``key`` descending; ties stay in stored order.
 
     Parameters
@@ -30,30 +36,36 @@ def sort_selected(offsets: Any, keep: Any, key: Any) -> tuple[Any, Any]:
     positions : (k,) int64
         Into the flat columns.
     """
+    kept, positions = _insert(offsets, keep, key, _CROWD)
+    for i in np.flatnonzero(np.diff(kept) > _CROWD):
+        crowd = positions[kept[i] : kept[i + 1]]
+        positions[kept[i] : kept[i + 1]] = crowd[np.argsort(-key[crowd], kind="stable")]
+    return kept, positions
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _insert(offsets: Any, keep: Any, key: Any, crowd: int) -> tuple[Any, Any]:
+    """Sort by insertion; events with more objects than ``crowd`` are left in stored order."""
     events = offsets.shape[0] - 1
     kept = np.zeros(events + 1, dtype=np.int64)
-    positions = np.empty(keep.sum(), dtype=np.int64)
+    positions = np.empty(keep.shape[0], dtype=np.int64)
     at = 0
     for i in range(events):
         begin = at
+        number = 0
+        for j in range(offsets[i], offsets[i + 1]):
+            number += keep[j]
         for j in range(offsets[i], offsets[i + 1]):
             if not keep[j]:
                 continue
-            # Insertion: events have a handful of objects, mostly sorted already.
             k = at
-            if at - begin < 64:
-                while k > begin and key[positions[k - 1]] < key[j]:
-                    positions[k] = positions[k - 1]
-                    k -= 1
+            while number <= crowd and k > begin and key[positions[k - 1]] < key[j]:
+                positions[k] = positions[k - 1]
+                k -= 1
             positions[k] = j
             at += 1
-        if at - begin > 64:
-            crowd = positions[begin:at].copy()
-            crowd.sort()
-            ranks = np.argsort(-key[crowd], kind="mergesort")
-            positions[begin:at] = crowd[ranks]
         kept[i + 1] = at
-    return kept, positions
+    return kept, positions[:at].copy()
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
@@ -159,8 +171,8 @@ def fill_masses(
     bin_sumw2 = np.zeros((most if weighted else 0, DIGITS), dtype=np.int64)
     masses = np.empty(room[2] if keep else 0)
     scratch = np.zeros(bins, dtype=np.int64)
-    place = np.zeros(bins if weighted else 0, dtype=np.int64)
-    touched = np.empty(bins, dtype=np.int64)
+    scratch_w = np.zeros((bins if weighted else 0, DIGITS), dtype=np.int64)
+    scratch_w2 = np.zeros((bins if weighted else 0, DIGITS), dtype=np.int64)
     row = 0
     at = 0
     value = 0
@@ -168,7 +180,7 @@ def fill_masses(
         for c in range(picks.shape[0]):
             if not _applies(counts[s], picks[c]):
                 continue
-            used = 0
+            begin, lowest, highest = at, bins, -1
             smallest, largest = np.inf, -np.inf
             for i in order[bounds[s] : bounds[s + 1]]:
                 met_x, met_y = (met[i, 0], met[i, 1]) if transverse[c] else (0.0, 0.0)
@@ -193,31 +205,31 @@ def fill_masses(
                 if k >= bins:
                     overflow[row] += 1
                     continue
-                if scratch[k] == 0:
-                    touched[used] = k
-                    if weighted:
-                        place[k] = at + used
-                    used += 1
                 scratch[k] += 1
+                lowest = min(lowest, k)
+                highest = max(highest, k)
                 if weighted:
-                    add_exactly(bin_sumw[place[k]], weight[i])
-                    add_exactly(bin_sumw2[place[k]], weight[i] * weight[i])
-            if weighted:
-                ranks = np.argsort(touched[:used])
-                bin_sumw[at : at + used] = bin_sumw[at : at + used][ranks]
-                bin_sumw2[at : at + used] = bin_sumw2[at : at + used][ranks]
-            ordered = np.sort(touched[:used])
-            for k in ordered:
+                    add_exactly(scratch_w[k], weight[i])
+                    add_exactly(scratch_w2[k], weight[i] * weight[i])
+            for k in range(lowest, highest + 1):
+                if scratch[k] == 0:
+                    continue
                 bin_number[at] = k
                 bin_count[at] = scratch[k]
                 scratch[k] = 0
+                if weighted:
+                    for d in range(DIGITS):
+                        bin_sumw[at, d] = scratch_w[k, d]
+                        bin_sumw2[at, d] = scratch_w2[k, d]
+                        scratch_w[k, d] = 0
+                        scratch_w2[k, d] = 0
                 at += 1
             state[row] = s
             item[row] = c
             n[row] = bounds[s + 1] - bounds[s]
             low[row] = smallest
             high[row] = largest
-            filled[row] = used
+            filled[row] = at - begin
             row += 1
     return (
         state, item, n, total, low, high, overflow, sumw, sumw2, filled,
