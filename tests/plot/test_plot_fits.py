@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
-from femtobarn.plot import Label, correlations, limit, pre_post_fit, pulls, ranking, save, scan
+from femtobarn.plot import Label, correlations, limit, pre_post_fit, pulls, ranking, scan
+from femtobarn.run.files import strict
 
 LABEL = Label("CMS Open Data", 13, 2.26)
 
@@ -78,11 +77,11 @@ def test_correlations_leave_out_what_was_fixed():
     assert drawing.caption == "The 3 of 4 most correlated parameters. Strongest: mu and jes, -0.60."
 
 
-def test_scan_is_sorted_and_survives_nulls(tmp_path):
+def test_scan_is_sorted_and_survives_nulls():
     drawing = scan(
         {"parameter": "mu", "points": [[1.0, 0.0], [0.5, 1.2], [2.0, None]]}, name="s", label=LABEL
     )
-    found = json.loads(save(drawing, tmp_path)[2].read_text())
+    found = strict(drawing.numbers)
     assert found["points"] == [[0.5, 1.2], [1.0, 0.0]]
     assert "lowest at mu = 1" in drawing.caption
     assert scan({"parameter": "mu", "points": []}, name="s", label=LABEL).render("png")
@@ -114,11 +113,11 @@ def table(scale, error):
     return out
 
 
-def test_pre_and_post_fit_side_by_side(tmp_path):
+def test_pre_and_post_fit_side_by_side():
     drawing = pre_post_fit(
         table(1.0, 2.0), table(1.2, 0.5), channel="SR", name="f", label=LABEL, data=[6, 7], signal=["sig"]
     )
-    found = json.loads(save(drawing, tmp_path)[2].read_text())
+    found = strict(drawing.numbers)
     assert found["prefit"]["processes"] == {"bkg": [4.0, 6.0], "sig": [1.0, 0.0]}
     assert found["prefit"]["total"] == {"values": [5.0, 6.0], "low": [3.0, 4.0], "high": [7.0, 8.0]}
     assert found["postfit"]["total"]["values"] == pytest.approx([6.0, 7.2])

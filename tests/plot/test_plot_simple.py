@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 from femtobarn.hists import regular
 from femtobarn.normalise import Spectrum
-from femtobarn.plot import Label, cutflow, mass_fit, plane, save, spectrum_only
+from femtobarn.plot import Label, cutflow, mass_fit, plane, spectrum_only
+from femtobarn.run.files import strict
 
 LABEL = Label("femtobarn toy simulation", 13, 10.0)
 AXIS = regular(5, 100.0, 150.0, "m", label="mass", unit="GeV")
 
 
-def test_spectrum_only_shows_data_and_sum(tmp_path):
+def test_spectrum_only_shows_data_and_sum():
     ones = np.ones(5)
     drawing = spectrum_only(
         Spectrum(AXIS, "all", 2 * ones, {"a": (ones, ones), "b": (ones, 3 * ones)}), name="m", label=LABEL
     )
-    found = json.loads(save(drawing, tmp_path)[2].read_text())
+    found = strict(drawing.numbers)
     assert found["total"] == {"values": [2] * 5, "variances": [4] * 5}
     assert found["data"]["values"] == [2] * 5
     assert found["observable"] == "m"
@@ -50,14 +49,14 @@ def test_spectrum_without_anything():
     assert drawing.numbers["data"] is None
 
 
-def test_plane_keeps_its_orientation(tmp_path):
+def test_plane_keeps_its_orientation():
     x, y = regular(2, 0, 2, "x"), regular(3, 0, 3, "y", unit="GeV")
     values = np.array([[1.0, 0.0, 5.0], [0.0, 2.0, 0.0]])
     drawing = plane(x, y, values, name="xy", label=LABEL)
     mesh = drawing.figure.axes[0].collections[0]
     # A mesh has rows along y; empty bins are masked, so they stay white.
     assert mesh.get_array().filled(-1).tolist() == [[1, -1], [-1, 2], [5, -1]]
-    found = json.loads(save(drawing, tmp_path)[2].read_text())
+    found = strict(drawing.numbers)
     assert found["values"] == values.tolist()
     assert found["y"] == {"observable": "y", "edges": [0, 1, 2, 3]}
 
@@ -99,14 +98,14 @@ def test_cutflow_of_nothing():
     assert cutflow({}, name="c", label=LABEL).render("png")
 
 
-def test_mass_fit_subtracts_the_background(tmp_path):
+def test_mass_fit_subtracts_the_background():
     x = np.linspace(100, 150, 501)
     background = 2.0 + 0.1 * (x - 100)
     total = background + np.where(np.abs(x - 125) < 5, 3.0, 0.0)
     drawing = mass_fit(
         AXIS, [4, 4, 8, 6, 6], x, total, background, name="m", label=LABEL, parameters=[("N", "3 ± 2")]
     )
-    found = json.loads(save(drawing, tmp_path)[2].read_text())
+    found = strict(drawing.numbers)
     # The straight background is 2.5, 3.5, ... in the bins' middles.
     assert found["difference"]["values"] == pytest.approx([1.5, 0.5, 3.5, 0.5, -0.5])
     assert found["data"]["values"] == [4, 4, 8, 6, 6]

@@ -26,6 +26,13 @@ def test_everything_is_read(make_run):
     assert '"edges"' in plot.numbers
 
 
+def test_figures_come_in_the_order_of_the_manifest(make_run):
+    run = make_run(figures=["z_main", "m4l"])
+    for name in ("a_extra", "z_main"):
+        (run / "plots" / f"{name}.png").write_bytes((run / "plots" / "m4l.png").read_bytes())
+    assert [plot.name for plot in read_inputs(run).plots] == ["z_main", "m4l", "a_extra"]
+
+
 def test_large_tables_are_not_embedded(make_run):
     run = make_run()
     (run / "tables" / "candidates.csv").write_text("a,b\n" + "1,2\n" * 100_000)

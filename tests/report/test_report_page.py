@@ -245,6 +245,20 @@ def test_other_jobs_results_have_a_place():
     assert "Likelihood fit" not in text
 
 
+def test_long_rankings_keep_the_largest_and_warnings_come_once(make_run):
+    run = make_run(warnings=["said twice"])
+    fit = json.loads((run / "fit.json").read_text())
+    row = fit["ranking"][0]
+    fit["ranking"] = [{**row, "parameter": f"np{i}", "impact_up_postfit": 0.01 * i} for i in range(40)]
+    fit["warnings"] = ["said twice"]
+    (run / "fit.json").write_text(json.dumps(fit))
+    text = text_of(render(read_inputs(run)))
+    assert "The first 15 of 40; fit.json has all." in text
+    assert text.index("np39") < text.index("np25")
+    assert "np24" not in text
+    assert text.count("said twice") == 1
+
+
 def test_long_tables_say_that_they_are_cut():
     table = Table("wide", ("a",), (("1",), ("2",)), 5)
     assert "The first 2 of 5 rows; all are in tables/wide.csv." in text_of(

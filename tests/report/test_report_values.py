@@ -25,7 +25,7 @@ from femtobarn.report.values import (
     ("value", "text"),
     [
         (None, "–"), (True, "yes"), (82, "82"), (1234567, "1\u202f234\u202f567"), (3.0, "3"), (-0.5, "−0.5"),
-        (1.23456789, "1.2346"), (3.21e-05, "3.21 × 10⁻⁵"), (6.02e23, "6.02 × 10²³"), (math.nan, "–"),
+        (1.23456789, "1.235"), (3.21e-05, "3.21 × 10⁻⁵"), (6.02e23, "6.02 × 10²³"), (math.nan, "–"),
         (math.inf, "–"), ("text", "text"), (-12345, "−12\u202f345"),
     ],
 )  # fmt: skip
@@ -78,6 +78,8 @@ def test_columns_of_numbers_are_found():
         "t", ("name", "n", "text", "mixed", "empty"), [("1", "−2.5", "a", "1", ""), ("2", "", "b", "x", "")]
     )
     assert made.numeric == (False, True, False, False, False)
+    versions = grid("t", ("what", "which"), [("numpy", "2.4.0"), ("when", "2025-01-02 03:04 UTC")])
+    assert versions.numeric == (False, False)
 
 
 def test_equal_mappings_become_one_table():
@@ -105,6 +107,11 @@ def test_lists_of_fits_are_flattened_and_cut():
     assert made.rows[3] == ("bin3", "3", "20, 35")
     assert len(made.rows) == 40
     assert "the first 40 of 50 rows" in made.note
+
+
+def test_rows_begin_with_what_they_are_about():
+    made = node("search", [{"z_max": 3.1, "entries": 5, "name": "m_ee"}])
+    assert made.columns == ("name", "z_max", "entries")
 
 
 def test_nothing_is_nothing():

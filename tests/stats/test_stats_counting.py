@@ -6,7 +6,7 @@ import math
 import pytest
 
 from femtobarn.stats import asimov_significance, count
-from femtobarn.stats.significance import log_normal_tail, normal_quantile, poisson_log_tail
+from femtobarn.stats.tails import log_normal_tail, normal_quantile, poisson_log_tail
 
 
 @pytest.mark.parametrize("window", ["118-130", "121-127", "121-130"])

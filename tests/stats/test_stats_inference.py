@@ -14,6 +14,7 @@ from femtobarn.stats import (
     group_impacts,
     hypotest,
     limit,
+    match_result,
     profile,
     ranking,
     read_workspace,
@@ -316,3 +317,55 @@ def test_chi2_tail_far_out_is_the_exact_one():
     assert log_chi2_tail(5000.0, 2) == pytest.approx(-2500.0, rel=1e-12)
     # Four: exp(-q/2) (1 + q/2).
     assert log_chi2_tail(4000.0, 4) == pytest.approx(-2000.0 + math.log(2001.0), rel=1e-9)
+
+
+@pytest.mark.parametrize("codes", [("code1", "code0"), ("code1", "code4p"), ("code4", "code0")])
+def test_interpolations_with_a_corner_at_zero_converge(shared, codes):
+    path = shared("oracles/stats/workspace_1.json")
+    model = read_workspace(path, interp={"normsys": codes[0], "histosys": codes[1]})
+    result = fit(model)
+    assert result.status == "ok"
+    generator = np.random.default_rng(3)
+    for _ in range(200):
+        near = result.values + generator.normal(size=result.values.size) * 1e-3
+        assert model.twice_nll(np.clip(near, model.lower, model.upper)) > result.twice_nll
+    assert math.isfinite(hypotest(model, 1.0, result=result).log_cls)
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1e3, 1e6])
+def test_any_amount_of_data_converges(shared, scale):
+    document = json.loads(shared("oracles/stats/workspace_1.json").read_text())
+    for channel in document["channels"]:
+        for sample in channel["samples"]:
+            sample["data"] = [scale * n for n in sample["data"]]
+            for modifier in sample["modifiers"]:
+                if modifier["type"] == "histosys":
+                    modifier["data"] = {k: [scale * n for n in v] for k, v in modifier["data"].items()}
+                elif modifier["type"] == "staterror":
+                    modifier["data"] = [math.sqrt(scale) * n for n in modifier["data"]]
+    for observation in document["observations"]:
+        observation["data"] = [scale * n for n in observation["data"]]
+    model = Model(parse_workspace(document))
+    result = fit(model)
+    assert result.status == "ok", result.message
+    assert 0.5 < result.value("ttbar_norm") < 1.5
+    assert profile(model, "ttbar_norm", result=result).up > 0.0
+
+
+def test_a_fit_is_carried_over_by_name(zoo):
+    model, _ = zoo("all_modifiers")
+    result = fit(model)
+    document = model.workspace.to_json()
+    document["channels"] = [c for c in document["channels"] if c["name"] == "sr"]
+    document["observations"] = [o for o in document["observations"] if o["name"] == "sr"]
+    document["channels"][0]["samples"][2]["modifiers"].append(
+        {"name": "new", "type": "normsys", "data": {"hi": 1.1, "lo": 0.9}}
+    )
+    other = Model(parse_workspace(document))
+    x, covariance = match_result(result, other)
+    i, j = other.index("mu"), other.index("k_tt")
+    a, b = model.index("mu"), model.index("k_tt")
+    assert x[i] == result.values[a]
+    assert covariance[i, j] == result.covariance[a, b]
+    assert covariance[other.index("new"), other.index("new")] == 1.0
+    assert other.expected(x) == pytest.approx(model.expected(result.values)[2:], rel=1e-12)

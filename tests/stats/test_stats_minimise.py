@@ -63,3 +63,32 @@ def test_crossing_of_a_correlated_parabola_is_its_error():
     walled = crossing(parabola, best, 0, 1, lower=-wide, upper=np.array([1.0, 10.0]))
     assert walled.value is None
     assert walled.reason == "hits_bound"
+
+
+class Corner:
+    """|x| with different slopes at 0 plus a bowl around (c, 0): the first parameter may end on its corner."""
+
+    corners = (0,)
+
+    def __init__(self, centre, left, right):
+        self.centre, self.left, self.right = centre, left, right
+
+    def __call__(self, x):
+        slope = self.right if x[0] >= 0.0 else self.left
+        value = slope * x[0] + (x[0] - self.centre) ** 2 + (x[1] - x[0]) ** 2
+        gradient = np.array(
+            [slope + 2 * (x[0] - self.centre) - 2 * (x[1] - x[0]), 2 * (x[1] - x[0])],
+        )
+        return value, gradient, np.array([[4.0, -2.0], [-2.0, 2.0]])
+
+
+@pytest.mark.parametrize(
+    ("centre", "left", "right", "want"),
+    [(0.3, -1.0, 1.0, 0.0), (2.0, -1.0, 1.0, 1.5), (-2.0, -1.0, 1.0, -1.5), (0.5, 0.0, 0.4, 0.3)],
+)
+@pytest.mark.parametrize("start", [-1.0, 0.0, 1.0])
+def test_corners_are_crossed_or_kept(centre, left, right, want, start):
+    result = minimise(Corner(centre, left, right), [start, 0.0], [-5, -5], [5, 5])
+    assert result.status == "ok"
+    assert result.x == pytest.approx([want, want], abs=1e-7)
+    assert not result.active.any()

@@ -253,3 +253,15 @@ def test_correlation_option_reaches_the_likelihood(zoo):
     x = plain.init.copy()
     x[[plain.index("xsH"), plain.index("xsZZ")]] = 1.0
     assert joint.twice_nll(x) - plain.twice_nll(x) == pytest.approx(2 / 1.5 - 2 + np.log(0.75), rel=1e-9)
+
+
+def test_the_optional_engine_says_what_is_missing_or_agrees(zoo):
+    from importlib.util import find_spec
+
+    model = load_model(zoo("higgs_like")).model
+    if find_spec("pyhf") and find_spec("iminuit"):
+        theirs, ours = (fit_workspace(model, FitOptions(engine=e))["mle"] for e in ("pyhf", "own"))
+        assert theirs["twice_nll"] == pytest.approx(ours["twice_nll"], abs=1e-3)
+    else:
+        with pytest.raises(UsageError, match="the engine 'pyhf' is not installed"):
+            fit_workspace(model, FitOptions(engine="pyhf"))

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
+    from femtobarn.api.demos import Demos, demo
     from femtobarn.api.files import Probed, data_files, data_fileset, data_probe
+    from femtobarn.api.fitting import fit, fit_directory
     from femtobarn.api.inputs import Request
-    from femtobarn.api.results import OpenRun, fit, open_run, plot, report
+    from femtobarn.api.results import OpenRun, open_run, plot, report
     from femtobarn.api.runs import Finished, merge, plan, resume, run, status
     from femtobarn.api.samples import MadeSamples, data_list, data_make
     from femtobarn.api.starter import new
 
 _WHERE: Final = {
     "Checked": "checking",
+    "Demos": "demos",
     "Finished": "runs",
     "MadeSamples": "samples",
     "OpenRun": "results",
@@ -31,7 +34,9 @@ _WHERE: Final = {
     "data_list": "samples",
     "data_make": "samples",
     "data_probe": "files",
-    "fit": "results",
+    "demo": "demos",
+    "fit": "fitting",
+    "fit_directory": "fitting",
     "merge": "runs",
     "new": "starter",
     "open_run": "results",
@@ -46,6 +51,7 @@ _WHERE: Final = {
 
 __all__ = [
     "Checked",
+    "Demos",
     "Finished",
     "MadeSamples",
     "OpenRun",
@@ -58,7 +64,9 @@ __all__ = [
     "data_list",
     "data_make",
     "data_probe",
+    "demo",
     "fit",
+    "fit_directory",
     "merge",
     "new",
     "open_run",

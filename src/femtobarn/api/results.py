@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from femtobarn.analysis import Analysis, Normalisation, Stored, find_analysis
-from femtobarn.errors import FitError, UsageError, nearest
+from femtobarn.errors import UsageError, nearest
 from femtobarn.normalise import normalisations, yields
 from femtobarn.records import NOMINAL
 from femtobarn.run.directory import RunDirectory
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json, write_text
 
-__all__ = ["OpenRun", "finish", "fit", "open_run", "plot", "report"]
+if TYPE_CHECKING:
+    from femtobarn.stats.run_fit import FitOptions
+
+__all__ = ["OpenRun", "finish", "fit_figures", "open_run", "plot", "refit", "report"]
 
 #: The observable that yields.json counts, if the analysis does not say: its first histogram.
 _REGION_ALL: Final = "all"
@@ -127,11 +132,13 @@ def _regions(stored: Stored, observable: str) -> list[str]:
     return sorted(found) or [_REGION_ALL]
 
 
-def _fit(folder: RunDirectory, analysis: Analysis, stored: Stored) -> dict[str, Any]:
+def _fit(
+    folder: RunDirectory, analysis: Analysis, stored: Stored, options: FitOptions | None = None
+) -> dict[str, Any]:
     """fit.json: what the statistical model yields, and the analysis' own inference beside it."""
     fitted: dict[str, Any] = {}
     if analysis.model is not None:
-        fitted |= _fit_model(folder, analysis, stored)
+        fitted |= _fit_model(folder, analysis, stored, options)
     if analysis.infer is not None:
         own = dict(analysis.infer(stored))
         warnings = [*fitted.get("warnings", ()), *own.get("warnings", ())]
@@ -143,7 +150,9 @@ def _fit(folder: RunDirectory, analysis: Analysis, stored: Stored) -> dict[str, 
     return fitted
 
 
-def _fit_model(folder: RunDirectory, analysis: Analysis, stored: Stored) -> dict[str, Any]:
+def _fit_model(
+    folder: RunDirectory, analysis: Analysis, stored: Stored, asked: FitOptions | None
+) -> dict[str, Any]:
     """Build and fit the analysis' HistFactory model; keeps workspace.json and the tables of the fit."""
     spec = analysis.model(stored) if analysis.model is not None else None
     if spec is None:
@@ -154,11 +163,17 @@ def _fit_model(folder: RunDirectory, analysis: Analysis, stored: Stored) -> dict
 
     built = build_workspace(spec)
     write_workspace(built.workspace, folder.path / "workspace.json")
-    poi = spec.poi
-    options = FitOptions(
-        profile=(poi,) if poi else (), significance=bool(poi), limit=bool(poi), ranking=bool(poi),
-        gof="saturated", postfit=True,
-    )  # fmt: skip
+    poi = (asked.poi if asked is not None else None) or spec.poi
+    asked = asked or FitOptions()
+    options = dataclasses.replace(
+        asked,
+        significance=bool(poi),
+        limit=bool(poi),
+        ranking=bool(poi),
+        gof=asked.gof or "saturated",
+        postfit=True,
+        profile=tuple(dict.fromkeys([*asked.profile, *([poi] if poi else [])])),
+    )
     outcome = run_fit(prepare(built.workspace, options, notes=built.notes), options)
     for name, table in outcome.tables.items():
         write_text(folder.path / "tables" / name, table.to_csv())
@@ -181,12 +196,28 @@ def _plot(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapp
     target = folder.path / "plots"
     for old in target.glob("*.*"):
         old.unlink()
-    drawings = (
-        analysis.figures(stored, fitted)
-        if analysis.figures
-        else _plain_figures(analysis, stored, _label(stored, folder.manifest()))
-    )
-    return [path for drawing in drawings for path in save(drawing, target)]
+    label = _label(stored, folder.manifest())
+    own = analysis.figures(stored, fitted) if analysis.figures else _plain_figures(analysis, stored, label)
+    paths, names = [], []
+    for drawing in itertools.chain(own, fit_figures(fitted, label)):
+        names.append(drawing.name)
+        paths += save(drawing, target)
+    folder.note(figures=names)
+    return paths
+
+
+def fit_figures(fitted: Mapping[str, Any], label: Any) -> Iterator[Any]:
+    """What every likelihood fit shows: pulls, ranking, scans."""
+    from femtobarn.plot import fits
+
+    if fitted.get("kind") != "histfactory" or fitted["mle"]["status"] == "failed":
+        return
+    yield fits.pulls(fitted["mle"], name="pulls", label=label)
+    if fitted.get("ranking"):
+        poi = str(fitted["workspace"]["poi"])
+        yield fits.ranking(fitted["ranking"], name="ranking", label=label, poi=poi)
+    for entry in fitted.get("scans", ()):
+        yield fits.scan(entry, name=f"scan_{entry['parameter']}", label=label)
 
 
 def _label(stored: Stored, manifest: Mapping[str, Any]) -> Any:
@@ -234,15 +265,15 @@ def _report(folder: RunDirectory) -> Path:
     return path
 
 
-def fit(path: str | Path) -> Mapping[str, Any]:
-    """Repeat the inference of a run; rewrites fit.json."""
-    folder, analysis, stored = _load(Path(path))
+def refit(path: Path, options: FitOptions | None = None) -> Mapping[str, Any]:
+    """Repeat the inference of a run with its figures and report; rewrites fit.json."""
+    folder, analysis, stored = _load(path)
     if analysis.infer is None and analysis.model is None:
         raise UsageError(f"{analysis.name} has no inference step", where=str(path))
-    fitted = _fit(folder, analysis, stored)
+    fitted = _fit(folder, analysis, stored, options)
     _headline(folder, analysis, stored, fitted)
-    if fitted.get("status") == "failed":
-        raise FitError("the fit failed: " + str(fitted.get("message", "")), where=str(path))
+    _plot(folder, analysis, stored, fitted)
+    _report(folder)
     return fitted
 
 

@@ -89,6 +89,7 @@ def data_make(
     release: str | None = None,
     seed: int = 1,
     settings: Sequence[str] = (),
+    **values: Any,
 ) -> MadeSamples:
     """Write synthetic input files of a job ("femtobarn toy simulation") with fileset and truth.
 
@@ -103,7 +104,9 @@ def data_make(
     seed : int
         Equal arguments give equal files.
     settings : sequence of str
-        ``NAME=VALUE``: ``mu``, ``scale``, ``mass`` (h4l, hyy); ``events`` (dimuon).
+        ``NAME=VALUE``, as ``--set`` takes them.
+    **values
+        The same by name: ``mu``, ``scale``, ``mass`` (h4l, hyy); ``events`` (dimuon).
 
     Raises
     ------
@@ -117,9 +120,9 @@ def data_make(
     if seed < 0:
         raise UsageError(f"--seed must not be negative, not {seed}")
     chosen = _release(job, known, release)
-    values = read_parameters(known.settings, {}, list(settings)).model_dump()
+    chosen_values = read_parameters(known.settings, values, list(settings)).model_dump()
     try:
-        fileset = known.write(job, Path(out), release=chosen, seed=seed, **values)
+        fileset = known.write(job, Path(out), release=chosen, seed=seed, **chosen_values)
     except OSError as error:
         raise StoreError(f"cannot be written: {error.strerror}", where=str(out)) from error
     return MadeSamples(job, chosen, fileset, fileset.with_name("truth.json"))
@@ -226,9 +229,13 @@ def _published_histograms() -> list[dict[str, Any]]:
     return [{name: kinds.get(name, str)(text) for name, text in row.items()} for row in csv.DictReader(lines)]
 
 
-def same_samples(folder: Path, wanted: Mapping[str, Any]) -> bool:
-    """Whether a folder holds samples made with these settings."""
+def same_samples(folder: Path, job: str, *, release: str, seed: int, settings: Sequence[str] = ()) -> bool:
+    """Whether :func:`data_make` filled a folder with exactly these samples."""
     if not (folder / "truth.json").is_file() or not (folder / "fileset.json").is_file():
         return False
+    wanted = {"job": job, "release": release, "seed": seed}
+    for name, value in read_parameters(_JOBS[job].settings, {}, list(settings)).model_dump().items():
+        wanted[{"mass": "mass_gev"}.get(name, name)] = value
     truth = read_json(folder / "truth.json")
-    return all(truth.get(key) == value for key, value in wanted.items())
+    present = all(Path(ref.url).is_file() for d in read_fileset(folder / "fileset.json") for ref in d.files)
+    return present and all(truth.get(key) == value for key, value in wanted.items())

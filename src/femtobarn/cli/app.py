@@ -42,12 +42,19 @@ def _root() -> None:
     """From public LHC data to a physics result, with nothing silently lost on the way."""
 
 
-class _Terminated(BaseException):
-    """SIGTERM, as an exception, so that workers are stopped and files closed on the way out."""
+class _Stopped(BaseException):
+    """Ctrl-C or SIGTERM, as an exception, so that workers are stopped and files closed on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
-def _terminate(*_: Any) -> None:
-    raise _Terminated
+def _stop(number: int, _frame: Any) -> None:
+    # Once is enough: a second signal must not cut short what the first one has set going.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise _Stopped(number)
 
 
 def run_app() -> int:
@@ -65,7 +72,9 @@ def run_app() -> int:
     if verb and verb not in VERBS and sys.argv[1] == verb:
         show_near(f"there is no verb {verb!r}", nearest(verb, VERBS), "femtobarn --help lists the verbs")
         return 2
-    signal.signal(signal.SIGTERM, _terminate)
+    # Our own exception for Ctrl-C, too: typer answers KeyboardInterrupt without a word.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, _stop)
     try:
         code = app(standalone_mode=True)
     except FemtobarnError as error:
@@ -73,12 +82,9 @@ def run_app() -> int:
             raise
         show_error(error)
         return error.exit_code
-    except KeyboardInterrupt:
-        show_near("stopped", (), _how_to_go_on())
-        return 130
-    except _Terminated:
-        show_near("stopped by a signal", (), _how_to_go_on())
-        return 143
+    except _Stopped as stop:
+        show_near(f"stopped by {signal.Signals(stop.number).name}", (), _how_to_go_on(stop))
+        return 128 + stop.number
     except BrokenPipeError:
         # The reader of our output went away (``| head``); nothing to say to anybody.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -86,7 +92,6 @@ def run_app() -> int:
     return int(code or 0)
 
 
-def _how_to_go_on() -> str:
-    if "--out" in sys.argv[:-1]:
-        return f"what is done is kept; go on with: femtobarn resume {sys.argv[sys.argv.index('--out') + 1]}"
-    return "what is done is kept; go on with: femtobarn resume RUN"
+def _how_to_go_on(stop: _Stopped) -> str:
+    notes: list[str] = getattr(stop, "__notes__", [])
+    return notes[0] if notes else "what is done is kept; repeat the command to go on"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from json import dumps
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from femtobarn.cli import options as o
 from femtobarn.cli.screen import answer, say, show_json, show_table
+
+if TYPE_CHECKING:
+    from femtobarn.api import Probed
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -66,10 +69,8 @@ def probe(
                    "bad": [{"url": p.url, "error": p.error} for p in bad]})  # fmt: skip
     else:
         header = ("schema", "tree", "entries", "clusters", "branches", "bytes", "uuid", "file")
-        rows = [[p.schema, p.tree or "-", p.entries, p.clusters, len(p.branches), p.size, p.uuid or "-", p.url]
-                for p in good]  # fmt: skip
-        if rows:
-            show_table(header, rows)
+        if good:
+            show_table(header, [_probed(p) for p in good])
         for item in good if branches else ():
             answer(f"\n{item.url}:")
             for name in item.branches:
@@ -78,6 +79,10 @@ def probe(
             say(f"bad: {item.error}")
     if bad:
         raise typer.Exit(1)
+
+
+def _probed(p: Probed) -> list[Any]:
+    return [p.schema, p.tree or "-", p.entries, p.clusters, len(p.branches), p.size, p.uuid or "-", p.url]
 
 
 @app.command("list", context_settings=_HELP, epilog="Example: femtobarn data list atlas-2020")
@@ -100,9 +105,8 @@ def list_(
         header = [*names, "?"] if release else names
         show_table(header, [[*(_cell(row[name]) for name in names), *_mark(row, release)] for row in rows])
         for row in doubted:
-            answer(
-                f"? {row['name']}: {row['suspicious']}; used as published, override with --set xsec.NAME=PB"
-            )
+            hint = f"used as published, override with --set xsec.{row['name']}=PB"
+            answer(f"? {row['name']}: {row['suspicious']}; {hint}")
 
 
 def _cell(value: Any) -> Any:

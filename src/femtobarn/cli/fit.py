@@ -2,22 +2,72 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from femtobarn.cli import options as o
-from femtobarn.cli.screen import answer, show_json
+from femtobarn.cli.fit_options import parse_options
+from femtobarn.cli.screen import answer, say, show_json
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
+Texts = list[str] | None
+Text = str | None
 
-@app.command(epilog="Example: femtobarn fit RUN")
-def fit(run: str, json: o.Json = False) -> None:
-    """Repeat the inference of a run; writes its fit.json anew."""
+
+@app.command(epilog="Example: femtobarn fit workspace.json --profile mu --ranking --limit --gof saturated")
+def fit(
+    model: Annotated[str, typer.Argument(metavar="RUN|WORKSPACE.json|MODEL.yml", help="what to fit")],
+    out: Annotated[Text, typer.Option(metavar="DIR", help="leave a run alone and write here")] = None,
+    measurement: Annotated[Text, typer.Option(help="measurement by name")] = None,
+    poi: Annotated[Text, typer.Option(help="another parameter of interest")] = None,
+    interp: Annotated[
+        Text, typer.Option(metavar="normsys=code4,histosys=code4p", help="interpolation")
+    ] = None,
+    fix: Annotated[Texts, typer.Option(metavar="PAR=V", help="hold a parameter; repeatable")] = None,
+    profile: Annotated[Texts, typer.Option(metavar="PAR|all", help="profile interval; repeatable")] = None,
+    ranking: Annotated[bool, typer.Option("--ranking", help="impacts on the parameter of interest")] = False,
+    scan: Annotated[Texts, typer.Option(metavar="PAR=LO:HI:N", help="likelihood scan; repeatable")] = None,
+    scan2d: Annotated[Texts, typer.Option(metavar="P1,P2", help="contours; repeatable")] = None,
+    hypotest: Annotated[
+        list[float] | None, typer.Option(metavar="MU", help="CLs of a value; repeatable")
+    ] = None,
+    limit: Annotated[bool, typer.Option("--limit", help="upper limit by CLs")] = False,
+    cl: Annotated[float, typer.Option(help="confidence level of the limit")] = 0.95,
+    significance: Annotated[bool, typer.Option("--significance", help="discovery significance")] = False,
+    gof: Annotated[Text, typer.Option(metavar="saturated|toys", help="goodness of fit")] = None,
+    toys: Annotated[int, typer.Option(help="number of toys")] = 0,
+    seed: Annotated[int, typer.Option(help="seed of the toys")] = 1,
+    asimov: Annotated[
+        Text, typer.Option(metavar="PAR=V,...", help="fit the Asimov data of these values")
+    ] = None,
+    prune: Annotated[float | None, typer.Option(metavar="T", help="drop effects below T")] = None,
+    smooth: Annotated[Text, typer.Option(metavar="353QH", help="smooth variations")] = None,
+    correlate: Annotated[Texts, typer.Option(metavar="A:B=R", help="correlate two parameters")] = None,
+    decorrelate: Annotated[
+        Texts, typer.Option(metavar="NAME:channel|sample", help="split a parameter")
+    ] = None,
+    postfit: Annotated[bool, typer.Option("--postfit", help="post-fit yields table")] = False,
+    channels: Annotated[Text, typer.Option(metavar="C,...", help="only these channels")] = None,
+    patch: Annotated[Text, typer.Option(metavar="P.json[:NAME]", help="JSON patch or patch set")] = None,
+    json: o.Json = False,
+) -> None:
+    """Fit a run, a pyhf workspace or a cabinetry model; writes fit.json, tables, figures and a report."""
     from femtobarn import api
 
-    fitted = api.fit(run)
+    options = parse_options(
+        measurement=measurement, poi=poi, interp=interp, fix=fix, profile=profile, ranking=ranking, scan=scan,
+        scan2d=scan2d, hypotest=hypotest, limit=limit, cl=cl, significance=significance, gof=gof, toys=toys,
+        seed=seed, asimov=asimov, prune=prune, smooth=smooth, correlate=correlate, decorrelate=decorrelate,
+        postfit=postfit, channels=channels, patch=patch,
+    )  # fmt: skip
+    where = api.fit_directory(model, out)
+    fitted = api.fit(model, options, out=out, command=o.command_line())
     if json:
         show_json(fitted)
-    else:
-        answer(api.open_run(run).manifest["headline"])
-        answer(f"wrote {run}/fit.json")
+        return
+    answer(api.open_run(where).manifest["headline"])
+    for warning in fitted.get("warnings", ()):
+        say(f"warning: {warning}")
+    answer(f"wrote {where / 'fit.json'}   report: {where / 'report.html'}")

@@ -41,14 +41,6 @@ class Drawing:
     title: str = ""
     caption: str = ""
 
-    def __post_init__(self) -> None:
-        # Text is measured once, not at every save, and no format's own metrics move anything.
-        engine = self.figure.get_layout_engine()
-        if engine is not None:
-            with style():
-                engine.execute(self.figure)
-            self.figure.set_layout_engine("none")
-
     def render(self, kind: str) -> bytes:
         """The figure as the bytes of a ``png``, ``pdf`` or ``svg`` file, equal for equal content."""
         texts = {"Title": self.title or self.name}
@@ -61,11 +53,20 @@ class Drawing:
             metadata = {**texts, "Description": self.caption, "Creator": "femtobarn", "Date": None}
         out = io.BytesIO()
         with style():
+            _settle(self.figure)
             self.figure.savefig(out, format=kind, dpi=_DPI, metadata=metadata)
         return out.getvalue()
 
     def _repr_png_(self) -> bytes:
         return self.render("png")
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the figure out once: text is not measured at every save, and no format moves anything."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def save(drawing: Drawing, folder: Path) -> list[Path]:

@@ -22,7 +22,7 @@ Row = Mapping[str, Any]
 #: Rows a figure can hold and still be read.
 _MOST_RANKED: Final = 20
 _MOST_CORRELATED: Final = 30
-_MOST_PULLS: Final = 60
+_MOST_PULLS: Final = 25
 
 
 def scan(entry: Row, *, name: str, label: Label, title: str = "") -> Drawing:

@@ -99,7 +99,7 @@ def draw_stack(axes: Axes, edges: FloatArray, layers: Sequence[Layer]) -> list[A
         top = base + layer.values
         if layer.signal:
             axes.stairs(top, edges, baseline=base, fill=True, color=layer.color, alpha=0.25, zorder=2)
-            handles.append(axes.stairs(top, edges, color=layer.color, linewidth=1.8, zorder=3))
+            handles.append(axes.stairs(top, edges, baseline=None, color=layer.color, linewidth=1.8, zorder=3))
         else:
             handles.append(
                 axes.stairs(

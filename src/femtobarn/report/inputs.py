@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -72,7 +72,9 @@ def read_inputs(run: Path) -> ReportInputs:
     """
     contents = {name: _json(run / f"{name}.json") for name in ("manifest", "cutflow", "yields", "fit")}
     tables = {path.stem: _table(path) for path in sorted((run / "tables").glob("*.csv"))}
-    plots = tuple(_plot(path) for path in sorted((run / "plots").glob("*.png")))
+    plots = tuple(
+        _plot(path) for path in sorted((run / "plots").glob("*.png"), key=_order(contents["manifest"]))
+    )
     if not (any(contents.values()) or tables or plots):
         raise StoreError("is not a run directory: no manifest, fit, table or plot in it", where=str(run))
     return ReportInputs(
@@ -85,6 +87,12 @@ def read_inputs(run: Path) -> ReportInputs:
         tables=tuple(tables.values()),
         plots=plots,
     )
+
+
+def _order(manifest: Mapping[str, Any]) -> Callable[[Path], tuple[int, str]]:
+    """Figures in the manifest's own order (``figures``, a list of names) if it has one, then by name."""
+    stated = [str(name) for name in manifest.get("figures") or ()]
+    return lambda path: (stated.index(path.stem) if path.stem in stated else len(stated), path.stem)
 
 
 def _json(path: Path) -> dict[str, Any]:

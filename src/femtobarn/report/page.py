@@ -61,7 +61,7 @@ def render(inputs: ReportInputs) -> str:
         "cutflows": sections.cutflows(inputs),
         "samples": sections.samples(inputs),
         "tables": [_attached(table) for table in inputs.tables],
-        "warnings": [*(manifest.get("warnings") or ()), *(fit.get("warnings") or ())],
+        "warnings": list(dict.fromkeys([*(manifest.get("warnings") or ()), *(fit.get("warnings") or ())])),
         "timings": sections.timings(manifest, fit),
         "files": sections.input_files(manifest),
         "versions": sections.versions(manifest),

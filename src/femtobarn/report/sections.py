@@ -60,6 +60,7 @@ _LIKELIHOOD: Final = {
 }
 _MOST_FILES: Final = 60
 _MOST_PAIRS: Final = 10
+_MOST_RANKED: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def ledger(manifest: Manifest) -> Grid | None:
     ]
     rows += [(f"events {key}", number(events[key])) for key in ("expected", "processed") if key in events]
     rows.append(("lost fraction of events", percent(account.get("lost_fraction"))))
-    return grid("What was asked for, and what became of it", ("account", "number"), rows)
+    return grid("Parts and events", ("account", "number"), rows)
 
 
 def failures(manifest: Manifest) -> Grid | None:
@@ -283,23 +284,27 @@ def fit_parts(fit: Mapping[str, Any]) -> tuple[list[Node], list[Node]]:
     analysis = [node(_HEADINGS.get(key, key), fit[key]) for key in dict.fromkeys(own) if key in fit]
     model = [node(heading, fit[key]) for key, heading in _LIKELIHOOD.items() if key in fit]
     if fit.get("ranking"):
-        model.append(node("Ranking: impact on the parameter of interest", _ranked(fit["ranking"])))
+        model.append(_ranking(fit["ranking"]))
     pairs = _correlated(fit.get("mle") or {})
     if pairs:
         model.append(grid("Strongest correlations", ("parameters", "correlation"), pairs))
     return [one for one in analysis if one is not None], [one for one in model if one is not None]
 
 
-def _ranked(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Ranking rows by size, with short column names."""
+def _ranking(rows: Sequence[Mapping[str, Any]]) -> Grid:
+    """The parameters with the largest impacts."""
 
     def impact(row: Mapping[str, Any]) -> float:
         return max(abs(float(row.get(f"impact_{side}_postfit") or 0.0)) for side in ("up", "down"))
 
-    return [
-        {key.removeprefix("impact_").replace("_", ", "): value for key, value in row.items()}
-        for row in sorted(rows, key=impact, reverse=True)
+    keys = ("pull", "constraint", *(f"impact_{s}_{w}" for w in ("postfit", "prefit") for s in ("up", "down")))
+    body = [
+        (str(row["parameter"]), *("" if row.get(key) is None else number(float(row[key]), 3) for key in keys))
+        for row in sorted(rows, key=impact, reverse=True)[:_MOST_RANKED]
     ]
+    columns = ("parameter", "pull", "constraint", "+1 post-fit", "−1 post-fit", "+1 pre-fit", "−1 pre-fit")
+    note = f"The first {_MOST_RANKED} of {len(rows)}; fit.json has all." if len(rows) > _MOST_RANKED else ""
+    return grid("Ranking: impact on the parameter of interest", columns, body, note=note)
 
 
 def _correlated(mle: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -338,7 +343,7 @@ def _from_csv(text: str) -> str:
     except ValueError:
         pass
     try:
-        return number(float(text))
+        return number(float(text), 6)
     except ValueError:
         return text
 

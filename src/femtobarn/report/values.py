@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,6 +29,9 @@ _MOST_ROWS: Final = 40
 _MOST_COLUMNS: Final = 12
 _MOST_INLINE: Final = 8
 _NOTHING: Final = "–"
+_NO_NUMBER: Final = re.compile(r"\d\.\d+\.\d|\d-\d|\d:\d")
+#: Keys that say what a row is about, in the order in which they head it.
+_HEADS: Final = ("", "name", "parameter", "label", "dataset", "sample", "mu", "pull", "constraint")
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -53,7 +57,7 @@ class Group:
 Node = Grid | Group
 
 
-def number(value: Any, digits: int = 5) -> str:
+def number(value: Any, digits: int = 4) -> str:
     """A number for reading: whole numbers in full, others to some significant digits."""
     if value is None:
         return _NOTHING
@@ -184,7 +188,8 @@ def grid(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *,
 
 
 def _looks_numeric(text: str) -> bool:
-    return text in ("", _NOTHING) or text.lstrip("−-+< ")[:1].isdigit()
+    """Whether a text reads as a number with or without unit; dates and versions do not."""
+    return text in ("", _NOTHING) or (text.lstrip("−-+< ")[:1].isdigit() and not _NO_NUMBER.search(text))
 
 
 def node(title: str, value: Any) -> Node | None:
@@ -203,7 +208,7 @@ def _mapping(title: str, value: Mapping[str, Any]) -> Node | None:
         table = _records(title, [{"": key, **one} for key, one in value.items()])
         if table is not None:
             return table
-    pairs = [(str(key), text) for key, one in value.items() if (text := cell(one)) is not None]
+    pairs = [(str(key), text) for key, one in value.items() if (text := cell(one))]
     rest = {key: one for key, one in value.items() if cell(one) is None}
     items: list[Node] = [grid(title, ("quantity", "value"), pairs)] if pairs else []
     items += [found for key, one in rest.items() if (found := node(str(key), one)) is not None]
@@ -229,6 +234,8 @@ def _records(title: str, rows: Sequence[Mapping[str, Any]], *, flatten: bool = F
     if not flatten and not all(cell(v) is not None for row in flat for v in row.values()):
         return None
     keys = list(dict.fromkeys(key for row in flat for key, v in row.items() if cell(v) is not None))
+    # Files have their keys sorted; a reader wants to know first what a row is about.
+    keys.sort(key=lambda key: _HEADS.index(key) if key in _HEADS else len(_HEADS))
     shown = keys[:_MOST_COLUMNS]
     notes = []
     if len(rows) > _MOST_ROWS:

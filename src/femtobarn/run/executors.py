@@ -114,8 +114,9 @@ class _Pool:
             for hand in self._reporting():
                 result = self._hear(hand)
                 if result is not None:
-                    # The worker goes on while this result is dealt with.
-                    self._next(hand)
+                    if hand in self._hands:
+                        # The worker goes on while this result is dealt with.
+                        self._next(hand)
                     yield result
 
     def _task(self) -> Task | None:

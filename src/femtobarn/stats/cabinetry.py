@@ -6,9 +6,8 @@ what would change the result silently is refused.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,9 +24,10 @@ from femtobarn.stats.build import (
     WorkspaceSpec,
     build_workspace,
 )
+from femtobarn.stats.template_input import Reading, read_template
 from femtobarn.stats.workspace import Workspace
 
-__all__ = ["CabinetryModel", "load_cabinetry", "rebin"]
+__all__ = ["CabinetryModel", "load_cabinetry"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -88,19 +88,6 @@ class CabinetryModel:
     inputs: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Reading:
-    """State of one import: problems, remarks, and histograms already read."""
-
-    where: str
-    folder: Path
-    problems: list[str] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    files: dict[str, Any] = field(default_factory=dict)
-    histograms: dict[tuple[str, str], tuple[FloatArray, FloatArray, FloatArray]] = field(default_factory=dict)
-
-
 def load_cabinetry(path: str | Path) -> CabinetryModel:
     """Read a cabinetry YAML and the histograms it names, and build the workspace.
 
@@ -124,7 +111,7 @@ def load_cabinetry(path: str | Path) -> CabinetryModel:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ConfigError(f"is not YAML: {getattr(error, 'problem', error)}", where=where) from None
-    reading = _Reading(str(path), file.parent)
+    reading = Reading(str(path), file.parent)
     config = _checked(document, reading)
     _stop_if_wrong(reading)
     try:
@@ -133,6 +120,12 @@ def load_cabinetry(path: str | Path) -> CabinetryModel:
         for source in reading.files.values():
             source.close()
     _stop_if_wrong(reading)
+    for region, dropped in reading.varied.items():
+        events, key = max(dropped)
+        reading.notes.append(
+            f"{region}: events outside the binning were dropped from {len(dropped)} variations too "
+            f"(most, {events:.6g}, from {key})"
+        )
     built = build_workspace(spec)
     return CabinetryModel(
         built.workspace,
@@ -142,13 +135,13 @@ def load_cabinetry(path: str | Path) -> CabinetryModel:
     )
 
 
-def _stop_if_wrong(reading: _Reading) -> None:
+def _stop_if_wrong(reading: Reading) -> None:
     if reading.problems:
         lines = "\n".join(f"  {problem}" for problem in dict.fromkeys(reading.problems))
         raise ConfigError(f"the model cannot be built:\n{lines}", where=reading.where)
 
 
-def _checked(document: Any, reading: _Reading) -> dict[str, Any]:
+def _checked(document: Any, reading: Reading) -> dict[str, Any]:
     """Check sections and keys; sort every key into honoured, without meaning, refused and unknown."""
     if not isinstance(document, dict):
         reading.problems.append("must hold the sections General, Regions, Samples, ...")
@@ -173,7 +166,7 @@ def _checked(document: Any, reading: _Reading) -> dict[str, Any]:
     return document
 
 
-def _check_keys(section: str, item: Mapping[str, Any], known: Mapping[str, bool], reading: _Reading) -> None:
+def _check_keys(section: str, item: Mapping[str, Any], known: Mapping[str, bool], reading: Reading) -> None:
     label = section if section == "General" else f"{section} '{item.get('Name', '?')}'"
     for key in item:
         if key in _NTUPLE_KEYS:
@@ -213,7 +206,7 @@ def _applies(item: Mapping[str, Any], region: str, sample: str | None = None) ->
     return (regions is None or region in regions) and (sample is None or samples is None or sample in samples)
 
 
-def _spec(config: Mapping[str, Any], reading: _Reading) -> WorkspaceSpec:
+def _spec(config: Mapping[str, Any], reading: Reading) -> WorkspaceSpec:
     general = config["General"]
     samples = config["Samples"]
     _check_references(config, reading)
@@ -241,7 +234,7 @@ def _spec(config: Mapping[str, Any], reading: _Reading) -> WorkspaceSpec:
     )
 
 
-def _check_references(config: Mapping[str, Any], reading: _Reading) -> None:
+def _check_references(config: Mapping[str, Any], reading: Reading) -> None:
     regions = [str(r["Name"]) for r in config["Regions"]]
     samples = [str(s["Name"]) for s in config["Samples"]]
     for section in ("Samples", "Systematics", "NormFactors"):
@@ -260,12 +253,12 @@ def _check_references(config: Mapping[str, Any], reading: _Reading) -> None:
 
 
 def _channel(
-    region: Mapping[str, Any], config: Mapping[str, Any], data: Sequence[Mapping[str, Any]], reading: _Reading
+    region: Mapping[str, Any], config: Mapping[str, Any], data: Sequence[Mapping[str, Any]], reading: Reading
 ) -> ChannelSpec:
     name = str(region["Name"])
     observed = np.zeros(0)
     for item in data:
-        found = _histogram(config["General"], region, item, {}, reading)
+        found = read_template(config["General"], region, item, {}, reading)
         observed = observed if found is None else found[0]
     samples = []
     for sample in config["Samples"]:
@@ -277,10 +270,10 @@ def _channel(
 
 
 def _sample(
-    region: Mapping[str, Any], sample: Mapping[str, Any], config: Mapping[str, Any], reading: _Reading
+    region: Mapping[str, Any], sample: Mapping[str, Any], config: Mapping[str, Any], reading: Reading
 ) -> SampleSpec | None:
     channel, name = str(region["Name"]), str(sample["Name"])
-    nominal = _histogram(config["General"], region, sample, {}, reading)
+    nominal = read_template(config["General"], region, sample, {}, reading)
     if nominal is None:
         return None
     systematics = []
@@ -304,7 +297,7 @@ def _systematic(
     sample: Mapping[str, Any],
     item: Mapping[str, Any],
     general: Mapping[str, Any],
-    reading: _Reading,
+    reading: Reading,
 ) -> SystematicSpec | None:
     name = str(item.get("ModifierName") or item["Name"])
     up, down = item.get("Up") or {}, item.get("Down") or {}
@@ -317,10 +310,10 @@ def _systematic(
             reading.problems.append(f"Systematics '{item['Name']}': Down Normalization is missing")
             return None
         return SystematicSpec(name, float(up["Normalization"]), None if lower is None else float(lower))
-    high = _histogram(general, region, sample, up, reading)
+    high = read_template(general, region, sample, up, reading)
     option = down.get("Symmetrize")
     mirrored = option is True
-    low = None if mirrored else _histogram(general, region, sample, down, reading)
+    low = None if mirrored else read_template(general, region, sample, down, reading)
     if high is None or (low is None and not mirrored):
         return None
     if option not in (None, True, False, "average", "max"):
@@ -337,7 +330,7 @@ def _systematic(
     )
 
 
-def _smoothed(item: Mapping[str, Any], region: str, sample: str, reading: _Reading) -> bool:
+def _smoothed(item: Mapping[str, Any], region: str, sample: str, reading: Reading) -> bool:
     smoothing = item.get("Smoothing")
     if not smoothing:
         return False
@@ -346,127 +339,3 @@ def _smoothed(item: Mapping[str, Any], region: str, sample: str, reading: _Readi
         reading.problems.append(text)
         return False
     return _applies(smoothing, region, sample)
-
-
-def _histogram(
-    general: Mapping[str, Any],
-    region: Mapping[str, Any],
-    sample: Mapping[str, Any],
-    template: Mapping[str, Any],
-    reading: _Reading,
-) -> tuple[FloatArray, FloatArray] | None:
-    """Values and variances of a template, rebinned to its region; None after noting a problem."""
-    parts = {
-        key: str(_first(key, template, sample, region, general))
-        for key in ("RegionPath", "SamplePath", "VariationPath")
-    }
-    address = str(general["InputPath"])
-    for key, value in parts.items():
-        address = address.replace("{" + key + "}", value)
-    file, colon, key = address.rpartition(":")
-    if not colon:
-        reading.problems.append(f"InputPath '{address}' names no histogram (FILE.root:KEY)")
-        return None
-    found = _read(file, key, reading)
-    if found is None:
-        return None
-    values, variances, edges = found
-    binning = region.get("Binning")
-    if binning is None:
-        return values, variances
-    wanted = np.asarray(binning, dtype=np.float64)
-    try:
-        values, variances, lost = rebin(values, variances, edges, wanted)
-    except ConfigError as error:
-        reading.problems.append(f"Regions '{region['Name']}', {key}: {error.what}")
-        return None
-    if lost != 0.0:
-        reading.notes.append(f"{key}: {lost:.6g} events outside {wanted[0]:g}-{wanted[-1]:g} were dropped")
-    return values, variances
-
-
-def _first(key: str, *sources: Mapping[str, Any]) -> Any:
-    return next((source[key] for source in sources if source.get(key) is not None), "")
-
-
-def rebin(
-    values: FloatArray, variances: FloatArray, edges: FloatArray, wanted: FloatArray
-) -> tuple[FloatArray, FloatArray, float]:
-    """Merge bins to edges that are a subset of the histogram's.
-
-    Returns
-    -------
-    values, variances : (n,) float arrays
-    lost : float
-        Content of the bins outside the wanted range.
-
-    Raises
-    ------
-    ConfigError
-        Naming the edges that are not edges of the histogram.
-    """
-    if wanted.size < 2 or np.any(np.diff(wanted) <= 0.0):
-        raise ConfigError("a binning needs at least two rising edges")
-    span = float(edges[-1] - edges[0])
-    places = np.array([int(np.argmin(np.abs(edges - edge))) for edge in wanted])
-    bad = [f"{e:g}" for e, k in zip(wanted, places, strict=True) if abs(edges[k] - e) > 1e-9 * span]
-    if bad:
-        raise ConfigError(
-            f"{', '.join(bad)} are not bin edges of the histogram ({edges.size - 1} bins, "
-            f"{edges[0]:g} to {edges[-1]:g}, first width {edges[1] - edges[0]:g})"
-        )
-    inside = slice(places[0], places[-1])
-    starts = places[:-1] - places[0]
-    lost = math.fsum(values) - math.fsum(values[inside])
-    return (
-        np.add.reduceat(values[inside], starts),
-        np.add.reduceat(variances[inside], starts),
-        lost if abs(lost) > 1e-12 * abs(math.fsum(values)) else 0.0,
-    )
-
-
-def _read(file: str, key: str, reading: _Reading) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-    """Values, variances and edges of a one-dimensional histogram in a ROOT file."""
-    if (file, key) in reading.histograms:
-        return reading.histograms[file, key]
-    source = _open(file, reading)
-    if source is None:
-        return None
-    import uproot
-
-    try:
-        histogram = source[key]
-    except uproot.KeyInFileError:
-        known = [name.rpartition(";")[0] for name in source.keys()]  # noqa: SIM118 - a file, not a mapping
-        near = nearest(key, known) or tuple(sorted(known)[:3])
-        reading.problems.append(f"{file}: there is no histogram '{key}' (near: {', '.join(near)})")
-        return None
-    if not hasattr(histogram, "to_numpy") or len(getattr(histogram, "axes", ())) != 1:
-        reading.problems.append(f"{file}: '{key}' is not a one-dimensional histogram")
-        return None
-    values = np.asarray(histogram.values(), dtype=np.float64)
-    variances = histogram.variances()
-    found = (
-        values,
-        values.copy() if variances is None else np.asarray(variances, dtype=np.float64),
-        np.asarray(histogram.axis().edges(), dtype=np.float64),
-    )
-    reading.histograms[file, key] = found
-    return found
-
-
-def _open(file: str, reading: _Reading) -> Any:
-    if file in reading.files:
-        return reading.files[file]
-    import uproot
-
-    candidates: Iterable[Path] = (Path(file), reading.folder / file)
-    path = next((p for p in candidates if p.exists()), None)
-    if path is None:
-        tried = " or ".join(dict.fromkeys(str(p) for p in candidates))
-        raise DataError(f"the input of the model does not exist: {tried}", where=reading.where)
-    try:
-        reading.files[file] = uproot.open(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"is not a readable ROOT file: {error}", where=str(path)) from None
-    return reading.files[file]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from scipy import special
 
-from femtobarn.stats.significance import normal_quantile, poisson_log_tail
+from femtobarn.stats.tails import normal_quantile, poisson_log_tail
 
 __all__ = ["CountingResult", "asimov_significance", "count", "observed_significance"]
 

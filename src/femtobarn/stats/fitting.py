@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from femtobarn.stats.likelihood import Data, Likelihood
     from femtobarn.stats.model import Model
 
-__all__ = ["FitResult", "Problem", "fit", "problem"]
+__all__ = ["FitResult", "Problem", "fit", "match_result", "problem"]
 
 BoolArray = npt.NDArray[np.bool_]
 _RESTARTS: Final = 6
@@ -266,6 +266,30 @@ def _covariance(best: Minimum, fixed: BoolArray, walls: BoolArray) -> tuple[Floa
             out[np.ix_(inner, inner)] = np.linalg.inv(scaled) / np.outer(scale, scale)
             return out, True
     return out, False
+
+
+def match_result(result: FitResult, model: Model) -> tuple[FloatArray, FloatArray]:
+    """Carry a best fit over to another model by parameter names.
+
+    Returns
+    -------
+    x : (p,) float array
+        Values of shared parameters; the model's ``init`` for the others.
+    covariance : (p, p) float array
+        Of the shared parameters; the prefit variance for the others.
+    """
+    x = model.init.copy()
+    covariance = np.diag(np.where(model.fixed, 0.0, model.prefit) ** 2)
+    places = {name: i for i, name in enumerate(result.names)}
+    shared = [
+        (i, places[name]) for i, name in enumerate(model.names) if name in places and not model.fixed[i]
+    ]
+    if shared:
+        mine, theirs = (np.array(column, dtype=np.intp) for column in zip(*shared, strict=True))
+        x[mine] = result.values[theirs]
+        covariance[mine] = covariance[:, mine] = 0.0
+        covariance[np.ix_(mine, mine)] = result.covariance[np.ix_(theirs, theirs)]
+    return x, covariance
 
 
 def flat_direction(names: tuple[str, ...], hessian: FloatArray, free: BoolArray) -> str:

@@ -51,10 +51,8 @@ class Goodness:
 
 def saturated_twice_nll(likelihood: Likelihood) -> float:
     """-2 log L of the model that predicts every bin exactly, with all constraints at their maximum."""
-    n = likelihood.data.main
-    main = 2.0 * float(np.sum(n - special.xlogy(n, n)))
     aux = likelihood.data.aux[likelihood.constraints.poisson_aux]
-    return main + 2.0 * float(np.sum(aux - special.xlogy(aux, aux))) + likelihood.constant
+    return 2.0 * float(np.sum(aux - special.xlogy(aux, aux))) + likelihood.constant
 
 
 def log_chi2_tail(q: float, ndof: int) -> float:

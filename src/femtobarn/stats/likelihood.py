@@ -46,8 +46,9 @@ class Data:
     aux: FloatArray
 
     def constant(self) -> float:
-        """The part of -2 log L that depends on the main data alone."""
-        return 2.0 * float(special.gammaln(self.main + 1.0).sum())
+        """-2 log L of the saturated model: the part that depends on the main data alone."""
+        n = self.main
+        return 2.0 * float(np.sum(special.gammaln(n + 1.0) + n - special.xlogy(n, n)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,15 @@ class Templates:
         np.multiply.at(cells, self.gamma_cell, x[self.gamma_parameter])
         return cells
 
+    def corners(self) -> IntArray:
+        """Parameters whose interpolation has different slopes on either side of 0 (code0 and code1)."""
+        parts = [np.zeros(0, dtype=np.intp)]
+        if self.shift_code == "code0":
+            parts.append(self.shift_parameter)
+        if self.scale_coefficients is None:
+            parts.append(self.scale_parameter)
+        return np.unique(np.concatenate(parts))
+
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
@@ -131,26 +141,33 @@ class Constraints:
 
 
 def _main(n: FloatArray, nu: FloatArray) -> float:
-    """-2 log Poisson without factorials, continued smoothly below zero expectation."""
-    floor = np.maximum(_FLOOR * n, 1e-300)
-    low = nu < floor
-    if not low.any():
-        return 2.0 * float(np.sum(nu - special.xlogy(n, nu)))
+    """-2 log Poisson relative to the saturated model, continued smoothly below zero expectation.
+
+    ``nu - n - n log(nu / n)`` is ``n (r - log(1 + r))`` with ``r = (nu - n) / n``, which keeps its digits
+    where large counts agree with their expectation.
+    """
+    seen = n > 0.0
+    floor = np.where(seen, _FLOOR * n, 1.0)
     safe = np.maximum(nu, floor)
-    t = np.where(low & (n > 0.0), (nu - safe) / floor, 0.0)
-    log = np.where(n > 0.0, n * (np.log(safe) + t - 0.5 * t * t), 0.0)
-    return 2.0 * float(np.sum(np.maximum(nu, 0.0) - log))
+    scale = np.where(seen, n, 1.0)
+    r = (safe - n) / scale
+    terms = np.where(seen, n * (r - np.log1p(r * seen)), np.maximum(nu, 0.0))
+    low = seen & (nu < floor)
+    if low.any():
+        t = (nu - safe) / floor
+        terms = np.where(low, terms + np.maximum(nu, 0.0) - safe - n * (t - 0.5 * t * t), terms)
+    return 2.0 * float(terms.sum())
 
 
 def _weights(n: FloatArray, nu: FloatArray) -> tuple[FloatArray, FloatArray]:
     """First and second derivative of :func:`_main` by each bin's expectation."""
-    floor = np.maximum(_FLOOR * n, 1e-300)
+    seen = n > 0.0
+    floor = np.where(seen, _FLOOR * n, 1.0)
     low = nu < floor
     safe = np.maximum(nu, floor)
     ratio = n / safe
     first, second = 2.0 * (1.0 - ratio), 2.0 * ratio / safe
     if low.any():
-        seen = n > 0.0
         t = np.where(low & seen, (nu - safe) / floor, 0.0)
         rising = np.where(nu > 0.0, 2.0, 0.0)
         first = np.where(low & seen, rising - 2.0 * ratio * (1.0 - t), first)
@@ -170,7 +187,7 @@ class Block:
 def split(templates: Templates, channels: Sequence[slice]) -> tuple[Block, ...]:
     """Divide templates by channel where one dense array over all parameters would be large.
 
-    Most parameters of a large model are per-bin ones of a single channel, so each channel's own array is small.
+    Most parameters of a large model are per-bin ones of a single channel: each channel's own array is small.
     """
     if templates.nominal.size * templates.parameters <= _DENSE or len(channels) < 2:
         return (Block(templates, np.arange(templates.parameters), slice(0, templates.starts.size)),)
@@ -225,6 +242,7 @@ class Likelihood:
     constraints: Constraints
     data: Data
     constant: float
+    corners: IntArray
 
     @classmethod
     def of(
@@ -232,7 +250,7 @@ class Likelihood:
     ) -> Likelihood:
         poisson = 2.0 * float(special.gammaln(data.aux[constraints.poisson_aux] + 1.0).sum())
         constant = data.constant() + poisson + constraints.gauss_constant()
-        return cls(templates, blocks, constraints, data, constant)
+        return cls(templates, blocks, constraints, data, constant, templates.corners())
 
     def value(self, x: FloatArray) -> float:
         """-2 log L, factorials and constants included."""

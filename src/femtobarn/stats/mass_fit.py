@@ -14,7 +14,7 @@ from femtobarn.stats.mass_model import Background, MassModel, background_model
 from femtobarn.stats.minimise import FloatArray, Minimum, crossing, minimise
 from femtobarn.stats.shape import Estimate
 from femtobarn.stats.shapes import Cells, DoubleCrystalBall, Gaussian, Parameter
-from femtobarn.stats.significance import log_normal_tail
+from femtobarn.stats.tails import log_normal_tail
 
 __all__ = ["MassFitOptions", "MassFitResult", "fit_mass", "fit_mass_counts"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -36,6 +36,9 @@ _EDM_OK: Final = 1e-9
 _MOST_DAMPING: Final = 1e14
 _LEAST_DAMPING: Final = 1e-6
 _FIRST_DAMPING: Final = 1e-3
+_BELOW_ZERO: Final = 1e-300
+_CORNER_SLOPE: Final = 1e-7
+_MOST_SIDES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,9 @@ def minimise(
     Parameters
     ----------
     objective : callable
-        ``x -> (value, gradient, hessian)``, -2 log L for the errors to have their meaning.
+        ``x -> (value, gradient, hessian)``, -2 log L for the errors to have their meaning.  If it has an
+        attribute ``corners``, the places of parameters whose derivative jumps at 0, those are minimised on
+        either side of 0 separately.
     start, lower, upper : (p,) array_like
         The start is moved inside the box.
 
@@ -190,11 +195,21 @@ def minimise(
     """
     lo = np.asarray(lower, dtype=np.float64)
     hi = np.asarray(upper, dtype=np.float64)
-    point = _evaluate(objective, np.clip(np.asarray(start, dtype=np.float64), lo, hi))
+    begin = np.clip(np.asarray(start, dtype=np.float64), lo, hi)
+    corners = np.asarray(getattr(objective, "corners", ()), dtype=np.intp)
+    corners = corners[(lo[corners] < 0.0) & (hi[corners] > 0.0)]
+    if corners.size:
+        return _minimise_sides(objective, begin, lo, hi, corners=corners, max_iterations=max_iterations)
+    return _minimise_smooth(objective, begin, lo, hi, max_iterations)
+
+
+def _minimise_smooth(
+    objective: Objective, start: FloatArray, lo: FloatArray, hi: FloatArray, max_iterations: int
+) -> Minimum:
+    point = _evaluate(objective, start)
     evaluations, iterations, damping, message = 1, 0, 0.0, "too many iterations"
     while iterations < max_iterations:
         if _edm(point.hessian, point.gradient, ~_held(point.x, point.gradient, lo, hi)) < _EDM_GOAL:
-            message = ""
             break
         iterations += 1
         move = _improve(objective, point, lo, hi, damping)
@@ -208,7 +223,14 @@ def minimise(
         if max(move.gain, move.expected) <= _noise(point.value):
             message = "rounding stops the fit"
             break
-    held = _held(point.x, point.gradient, lo, hi)
+    return _finished(point, (lo, hi), iterations=iterations, evaluations=evaluations, message=message)
+
+
+def _finished(
+    point: _Point, box: tuple[FloatArray, FloatArray], *, iterations: int, evaluations: int, message: str
+) -> Minimum:
+    """Judge the point where the iterations ended."""
+    held = _held(point.x, point.gradient, *box)
     edm = _edm(point.hessian, point.gradient, ~held)
     if edm < _EDM_OK and math.isfinite(point.value):
         message = ""
@@ -228,6 +250,44 @@ def minimise(
         evaluations=evaluations,
         edm=edm,
     )
+
+
+def _minimise_sides(
+    objective: Objective,
+    start: FloatArray,
+    lo: FloatArray,
+    hi: FloatArray,
+    *,
+    corners: npt.NDArray[np.intp],
+    max_iterations: int,
+) -> Minimum:
+    """Minimise where derivatives jump at 0: on one side of every corner the function is smooth.
+
+    A parameter that ends on its corner changes side if the derivative there points away from it.
+    """
+    side = np.where(start[corners] < 0.0, -1.0, 1.0)
+    x, iterations, evaluations = start, 0, 0
+    for _ in range(_MOST_SIDES):
+        inner_lo, inner_hi = lo.copy(), hi.copy()
+        # Negative sides end just below 0, where the objective still uses its derivative from that side.
+        inner_lo[corners[side > 0.0]] = 0.0
+        inner_hi[corners[side < 0.0]] = -_BELOW_ZERO
+        best = _minimise_smooth(objective, np.clip(x, inner_lo, inner_hi), inner_lo, inner_hi, max_iterations)
+        iterations, evaluations = iterations + best.iterations, evaluations + best.evaluations
+        x = best.x
+        on_corner = corners[np.abs(x[corners]) <= _BELOW_ZERO]
+        if best.status != "ok" or not on_corner.size:
+            break
+        across = x.copy()
+        across[on_corner] = np.where(x[on_corner] < 0.0, 0.0, -_BELOW_ZERO)
+        slopes = objective(across)[1]
+        evaluations += 1
+        away = [i for i in on_corner if slopes[i] * (1.0 if across[i] < 0.0 else -1.0) > _CORNER_SLOPE]
+        if not away:
+            break
+        side[np.isin(corners, away)] *= -1.0
+    held = _held(best.x, best.gradient, lo, hi)
+    return replace(best, active=held, iterations=iterations, evaluations=evaluations)
 
 
 @dataclass(frozen=True, slots=True)

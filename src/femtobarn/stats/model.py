@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final, cast, get_args
+from typing import TYPE_CHECKING, Final, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from femtobarn.errors import ConfigError, UsageError, nearest
-from femtobarn.stats.interpolation import HistosysCode, NormsysCode, normsys_coefficients
-from femtobarn.stats.likelihood import Constraints, Data, Likelihood, Templates, split
+from femtobarn.errors import UsageError, nearest
+from femtobarn.stats.compile import Layout, compile_constraints, compile_templates, flat
+from femtobarn.stats.interpolation import HistosysCode, NormsysCode
+from femtobarn.stats.likelihood import Data, Likelihood, split
 from femtobarn.stats.parameters import ParameterSet, parameter_sets, sorted_channels, sorted_samples
-from femtobarn.stats.workspace import Measurement, Modifier, Workspace, read_workspace_file
+from femtobarn.stats.workspace import Measurement, Workspace, read_workspace_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,9 +94,9 @@ class Model:
         for item in self.sets:
             self.offsets[item.name] = sum(self.sets[i].size for i in range(len(self.offsets)))
         self._index = {label: i for i, label in enumerate(self.names)}
-        self.init = _flat([item.inits for item in self.sets])
-        self.lower = _flat([tuple(low for low, _ in item.bounds) for item in self.sets])
-        self.upper = _flat([tuple(high for _, high in item.bounds) for item in self.sets])
+        self.init = flat([item.inits for item in self.sets])
+        self.lower = flat([tuple(low for low, _ in item.bounds) for item in self.sets])
+        self.upper = flat([tuple(high for _, high in item.bounds) for item in self.sets])
         self.fixed = np.array([f for item in self.sets for f in item.fixed], dtype=bool)
         self.constrained = np.array(
             [item.constraint != "none" for item in self.sets for _ in range(item.size)], dtype=bool
@@ -108,10 +109,20 @@ class Model:
             self.bins[channel.name] = slice(first, first + channel.bins)
             first += channel.bins
         observations = {o.name: o.data for o in workspace.observations}
-        self.observed = _flat([observations[channel.name] for channel in self.channels])
-        self.auxdata = _flat([item.auxdata for item in self.sets if item.constraint != "none"])
-        self.constraints = _constraints(self)
-        self.templates, self.cell_sample = _templates(self)
+        self.observed = flat([observations[channel.name] for channel in self.channels])
+        self.auxdata = flat([item.auxdata for item in self.sets if item.constraint != "none"])
+        layout = Layout(
+            self.sets,
+            self.offsets,
+            self.channels,
+            self.samples,
+            self.bins,
+            workspace.correlations,
+            self.normsys_code,
+            self.histosys_code,
+        )
+        self.constraints = compile_constraints(layout)
+        self.templates, self.cell_sample = compile_templates(layout)
         self.blocks = split(self.templates, list(self.bins.values()))
         self.centre, self.prefit = self._prefit()
         self._observed_likelihood = self.likelihood(None)
@@ -274,155 +285,3 @@ class Model:
         centre[c.poisson] = self.auxdata[c.poisson_aux] / c.tau
         width[c.poisson] = 1.0 / np.sqrt(c.tau)
         return centre, width
-
-
-def _flat(parts: list[tuple[float, ...]]) -> FloatArray:
-    return np.array([value for part in parts for value in part], dtype=np.float64)
-
-
-def _constraints(model: Model) -> Constraints:
-    gauss: list[tuple[int, int, float]] = []
-    poisson: list[tuple[int, int, float]] = []
-    aux = 0
-    for item in model.sets:
-        if item.constraint == "none":
-            continue
-        target = gauss if item.constraint == "gauss" else poisson
-        for i, width in enumerate(item.widths):
-            target.append((model.offsets[item.name] + i, aux, width))
-            aux += 1
-    g_index, g_aux, g_width = _columns(gauss)
-    p_index, p_aux, tau = _columns(poisson)
-    precision = _precision(model, g_index, g_width)
-    return Constraints(g_index, g_aux, g_width, precision, p_index, p_aux, tau)
-
-
-def _columns(rows: list[tuple[int, int, float]]) -> tuple[IntArray, IntArray, FloatArray]:
-    return (
-        np.array([row[0] for row in rows], dtype=np.intp),
-        np.array([row[1] for row in rows], dtype=np.intp),
-        np.array([row[2] for row in rows], dtype=np.float64),
-    )
-
-
-def _precision(model: Model, gauss: IntArray, width: FloatArray) -> FloatArray | None:
-    """Inverse covariance of the Gaussian constraints where some are declared correlated."""
-    pairs = model.workspace.correlations
-    if not pairs:
-        return None
-    correlation = np.eye(gauss.size)
-    for a, b, rho in pairs:
-        places = []
-        for name in (a, b):
-            found = np.flatnonzero(gauss == model.index(name))
-            if not found.size:
-                raise ConfigError(f"'{name}' has no Gaussian constraint, so it cannot be correlated")
-            places.append(int(found[0]))
-        if places[0] == places[1]:
-            raise ConfigError(f"'{a}' cannot be correlated with itself")
-        correlation[places[0], places[1]] = correlation[places[1], places[0]] = rho
-    smallest = float(np.linalg.eigvalsh(correlation)[0])
-    if smallest <= 1e-12:
-        text = ", ".join(f"{a}:{b}={rho:g}" for a, b, rho in pairs)
-        raise ConfigError(
-            f"the correlations {text} are not a positive definite matrix (smallest eigenvalue {smallest:.3g})"
-        )
-    return np.asarray(np.linalg.inv(correlation * np.outer(width, width)))
-
-
-def _templates(model: Model) -> tuple[Templates, IntArray]:
-    """Flatten the workspace into the arrays of :class:`Templates`; also each cell's sample."""
-    build = _Builder(model)
-    for channel in model.channels:
-        for name in sorted(sample.name for sample in channel.samples):
-            sample = next(s for s in channel.samples if s.name == name)
-            row, cells = build.add_row(channel.name, name, sample.data)
-            for modifier in sample.modifiers:
-                build.add_modifier(modifier, channel.name, row, cells, sample.data)
-    return build.finish()
-
-
-class _Builder:
-    """Collects cells and entries in the order of the workspace, then sorts the cells by bin."""
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self.nominal: list[float] = []
-        self.row: list[int] = []
-        self.bin: list[int] = []
-        self.sample: list[int] = []
-        self.rows = 0
-        self.entries: dict[str, list[tuple[Any, ...]]] = {"shift": [], "scale": [], "norm": [], "gamma": []}
-
-    def add_row(self, channel: str, sample: str, data: tuple[float, ...]) -> tuple[int, list[int]]:
-        first = len(self.nominal)
-        where = self.model.bins[channel]
-        self.nominal.extend(data)
-        self.row.extend([self.rows] * len(data))
-        self.bin.extend(range(where.start, where.stop))
-        self.sample.extend([self.model.samples.index(sample)] * len(data))
-        self.rows += 1
-        return self.rows - 1, list(range(first, first + len(data)))
-
-    def add_modifier(
-        self, modifier: Modifier, channel: str, row: int, cells: list[int], data: tuple[float, ...]
-    ) -> None:
-        at = self.model.offsets[modifier.name]
-        if modifier.kind == "histosys" and modifier.hi is not None and modifier.lo is not None:
-            for cell, nominal, hi, lo in zip(cells, data, modifier.hi, modifier.lo, strict=True):
-                self.entries["shift"].append((cell, at, hi - nominal, nominal - lo))
-        elif modifier.kind == "normsys" and modifier.hi is not None and modifier.lo is not None:
-            self.entries["scale"].append((row, at, modifier.hi[0], modifier.lo[0]))
-        elif modifier.kind in {"normfactor", "lumi"}:
-            self.entries["norm"].append((row, at))
-        else:
-            # A staterror shared by channels is one vector over their bins in order.
-            first = self._stat_offset(modifier.name, channel) if modifier.kind == "staterror" else 0
-            self.entries["gamma"] += [(cell, at + first + i) for i, cell in enumerate(cells)]
-
-    def _stat_offset(self, name: str, channel: str) -> int:
-        offset = 0
-        for other in self.model.channels:
-            if other.name == channel:
-                break
-            if any(m.name == name and m.kind == "staterror" for s in other.samples for m in s.modifiers):
-                offset += other.bins
-        return offset
-
-    def finish(self) -> tuple[Templates, IntArray]:
-        order = np.argsort(np.array(self.bin, dtype=np.intp), kind="stable")
-        place = np.empty(order.size, dtype=np.intp)
-        place[order] = np.arange(order.size)
-        bins = np.array(self.bin, dtype=np.intp)[order]
-
-        def column(kind: str, k: int, *, cell: bool = False) -> IntArray:
-            values = np.array([entry[k] for entry in self.entries[kind]], dtype=np.intp)
-            return place[values] if cell else values
-
-        def numbers(kind: str, k: int) -> FloatArray:
-            return np.array([entry[k] for entry in self.entries[kind]], dtype=np.float64)
-
-        hi, lo = numbers("scale", 2), numbers("scale", 3)
-        templates = Templates(
-            parameters=len(self.model.names),
-            rows=self.rows,
-            nominal=np.array(self.nominal, dtype=np.float64)[order],
-            row=np.array(self.row, dtype=np.intp)[order],
-            bin=bins,
-            starts=np.flatnonzero(np.r_[True, np.diff(bins) > 0]),
-            shift_cell=column("shift", 0, cell=True),
-            shift_parameter=column("shift", 1),
-            shift_up=numbers("shift", 2),
-            shift_down=numbers("shift", 3),
-            shift_code=self.model.histosys_code,
-            scale_row=column("scale", 0),
-            scale_parameter=column("scale", 1),
-            scale_log_hi=np.log(hi),
-            scale_log_lo=np.log(lo),
-            scale_coefficients=normsys_coefficients(hi, lo) if self.model.normsys_code == "code4" else None,
-            norm_row=column("norm", 0),
-            norm_parameter=column("norm", 1),
-            gamma_cell=column("gamma", 0, cell=True),
-            gamma_parameter=column("gamma", 1),
-        )
-        return templates, np.array(self.sample, dtype=np.intp)[order]

@@ -116,7 +116,8 @@ def _remove(document: Any, steps: list[str]) -> Any:
     if not steps:
         raise ValueError("the whole document cannot be removed")
     parent = _get(document, steps[:-1])
-    return parent.pop(_position(parent, steps[-1]))
+    place = _position(parent, steps[-1])
+    return parent.pop(place)
 
 
 def _apply(document: Any, operation: Any) -> Any:

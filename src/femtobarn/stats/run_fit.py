@@ -102,6 +102,7 @@ class FitOptions:
     seed: int = 1
     asimov: Mapping[str, float] | None = None
     postfit: bool = False
+    engine: Literal["own", "pyhf"] = "own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +203,12 @@ def run_fit(loaded: LoadedModel, options: FitOptions | None = None) -> FitOutcom
     begin = time.process_time()
     data = _data(model, asked)
     _check_parameters(model, asked)
-    result = fit(model, data=data, fixed=asked.fix)
+    if asked.engine == "pyhf":
+        from femtobarn.stats.pyhf_engine import fit_with_pyhf
+
+        result = fit_with_pyhf(model, data=data, fixed=asked.fix)
+    else:
+        result = fit(model, data=data, fixed=asked.fix)
     fit_cpu = time.process_time() - begin
     work = _Work(model, asked, data, result)
     report = (

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from femtobarn.errors import UsageError
 from femtobarn.stats.minimise import FloatArray, Minimum, conditional, crossing, minimise
-from femtobarn.stats.significance import log_normal_tail
+from femtobarn.stats.tails import log_normal_tail
 
 __all__ = ["Estimate", "ShapeResult", "fit_shape"]
 

@@ -10,12 +10,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from scipy import optimize, special
+from scipy import special
 
 from femtobarn.errors import FitError, UsageError
 from femtobarn.stats.fitting import FitResult, Problem, fit, problem
 from femtobarn.stats.minimise import FloatArray, Minimum, conditional
-from femtobarn.stats.significance import log_normal_tail
+from femtobarn.stats.tails import log_normal_tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -312,6 +312,8 @@ def _crossing(function: Callable[[float], float], low: float, guess: float, top:
             return None
         near, far = far, min(top, far + 2.0 * max(far - near, 0.05 * abs(far), 1e-3))
         value = function(far)
+    from scipy import optimize
+
     start = _positive_side(function, low, far) if near == low else near
     if start is None:
         return low

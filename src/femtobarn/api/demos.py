@@ -1,0 +1,150 @@
+"""The built-in jobs on synthetic samples: from nothing to a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from femtobarn.api.inputs import Request
+from femtobarn.api.runs import run
+from femtobarn.api.samples import data_make, same_samples
+from femtobarn.errors import FemtobarnError, UsageError, nearest
+from femtobarn.run.engine import Progress
+from femtobarn.run.files import write_text
+from femtobarn.run.plan import Plan
+
+__all__ = ["DEMOS", "Demo", "DemoRun", "Demos", "demo"]
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """One job: its samples and the run over them.
+
+    ``samples`` are arguments of :func:`~femtobarn.api.data_make`; ``settings`` are of the run.
+    """
+
+    question: str
+    release: str
+    seed: int = 1
+    samples: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+
+
+#: Jobs that ``demo`` runs, in this order; one entry a job.
+DEMOS: Final[Mapping[str, Demo]] = MappingProxyType(
+    {
+        "h4l": Demo("is there a Higgs boson among events with four leptons?", "atlas-2020"),
+        "hyy": Demo("is there a Higgs boson among events with two photons?", "atlas-2020"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoRun:
+    """How one job went; ``error`` is empty if it ended well."""
+
+    name: str
+    path: Path
+    headline: str = ""
+    error: str = ""
+    seconds: float = 0.0
+
+    @property
+    def report(self) -> Path:
+        """The job's page."""
+        return self.path / "report.html"
+
+
+@dataclass(frozen=True)
+class Demos:
+    """All jobs that were asked for, and the page that lists them."""
+
+    index: Path
+    runs: tuple[DemoRun, ...] = field(default=())
+
+    @property
+    def complete(self) -> bool:
+        """Whether every job ended well."""
+        return not any(one.error for one in self.runs)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON value."""
+        return {
+            "index": str(self.index),
+            "runs": [
+                {"name": one.name, "run": str(one.path), "report": str(one.report), "headline": one.headline,
+                 "error": one.error, "seconds": round(one.seconds, 2)}
+                for one in self.runs
+            ],
+        }  # fmt: skip
+
+
+def demo(
+    names: Sequence[str] = (),
+    *,
+    out: str | Path = "demo",
+    tell: Callable[[str], None] | None = None,
+    progress: Callable[[Plan], Progress] | None = None,
+) -> Demos:
+    """Run built-in jobs on synthetic samples, each into ``out/NAME`` with its report.
+
+    Samples are made in ``out/samples/NAME``, or taken from there if an earlier call made them.
+
+    Parameters
+    ----------
+    names : jobs; all of them if empty
+    out : folder for runs, samples and ``index.html``
+    tell : called with a line for people when a job begins
+    progress : as for :func:`~femtobarn.api.run`
+
+    Raises
+    ------
+    UsageError
+        Unknown job.  A job that fails does not raise; the result says why.
+    """
+    unknown = [name for name in names if name not in DEMOS]
+    if unknown:
+        raise UsageError(f"there is no demo {unknown[0]!r}", near=nearest(unknown[0], DEMOS),
+                         action="choose among " + ", ".join(DEMOS))  # fmt: skip
+    folder = Path(out)
+    runs = []
+    for name in dict.fromkeys(names or DEMOS):
+        if tell is not None:
+            tell(f"{name}: {DEMOS[name].question}")
+        runs.append(_run(name, DEMOS[name], folder, progress))
+    return Demos(_write_index(folder), tuple(runs))
+
+
+def _run(name: str, job: Demo, folder: Path, progress: Callable[[Plan], Progress] | None) -> DemoRun:
+    started = time.monotonic()
+    path = folder / name
+    headline, problem = "", ""
+    try:
+        request = Request(
+            what=name, fileset=str(_samples(name, job, folder / "samples" / name)), release=job.release,
+            settings=job.settings, out=str(path), command=["femtobarn", "demo", name, "--out", str(folder)],
+        )  # fmt: skip
+        headline = run(request, progress=progress).headline
+    except FemtobarnError as error:
+        problem = str(error)
+    return DemoRun(name, path, headline, problem, time.monotonic() - started)
+
+
+def _samples(name: str, job: Demo, folder: Path) -> Path:
+    """The fileset of a job's samples; made unless they are there already."""
+    if same_samples(folder, name, release=job.release, seed=job.seed, settings=job.samples):
+        return folder / "fileset.json"
+    return data_make(name, out=folder, release=job.release, seed=job.seed, settings=job.samples).fileset
+
+
+def _write_index(folder: Path) -> Path:
+    """A page over all runs in the folder."""
+    from femtobarn.report import read_index, render_index
+
+    index = folder / "index.html"
+    write_text(index, render_index(read_index(folder), title="femtobarn demo"))
+    return index

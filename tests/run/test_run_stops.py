@@ -1,0 +1,144 @@
+"""Whatever stops a run, resuming it ends in the same bytes, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from femtobarn import api
+
+CHOICES = random.Random(20)
+
+
+@pytest.fixture
+def reference(toy, tmp_path, tools):
+    toy.run(tmp_path / "reference", fresh=True, settings=["delay=0.05"])
+    return tools.results(tmp_path / "reference")
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = status.read_text()
+        except OSError:
+            continue
+        if int(text.rsplit(")", 1)[1].split()[1]) == pid:
+            found.append(int(status.parent.name))
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_killed_at_any_moment(toy, tmp_path, tools, femtobarn, reference, attempt, monkeypatch):
+    monkeypatch.setenv("FEMTOBARN_CACHE", str(tmp_path / "cache"))
+    run = tmp_path / "run"
+    workers = ("--executor", "processes", "--workers", "2") if attempt == 0 else ("--executor", "serial")
+    process = femtobarn.start(*toy.command(run, *workers, "--set", "delay=0.05"))
+    goal = CHOICES.randrange(1, 17)
+    tools.wait_for(lambda: tools.lines(run / "ledger.jsonl") >= goal or process.poll() is not None)
+    time.sleep(CHOICES.uniform(0, 0.05))
+    process.kill()
+    process.communicate()
+    before = tools.lines(run / "ledger.jsonl")
+    assert before >= goal
+    done = api.resume(run, executor="serial").result.summary
+    assert (done.total, done.failed, done.missing) == (17, 0, 0)
+    # The line of the plan, and one line a part: what was done was not done again.
+    assert tools.lines(run / "ledger.jsonl") == 18
+    assert tools.results(run) == reference
+
+
+def test_killed_before_the_first_part(toy, tmp_path, tools, femtobarn, reference):
+    run = tmp_path / "run"
+    process = femtobarn.start(*toy.command(run, "--set", "delay=0.05"))
+    tools.wait_for(lambda: (run / "manifest.json").exists())
+    process.kill()
+    process.communicate()
+    api.resume(run)
+    assert tools.results(run) == reference
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_by_a_signal(toy, tmp_path, tools, femtobarn, reference, number, code):
+    run = tmp_path / "run"
+    process = femtobarn.start(
+        *toy.command(run, "--executor", "processes", "--workers", "2", "--set", "delay=0.05")
+    )
+    tools.wait_for(lambda: tools.lines(run / "ledger.jsonl") >= 3)
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert f"femtobarn resume {run}" in err
+    assert "Traceback" not in err
+    assert not any(map(alive, workers))
+    assert not (run / "run.lock").exists()
+    status = api.status(run)
+    assert status["finished"] is None
+    assert status["parts"]["missing"] == 17 - status["parts"]["done"] > 0
+    api.resume(run, executor="serial")
+    assert tools.results(run) == reference
+
+
+def test_workers_do_not_outlive_a_killed_main_process(toy, tmp_path, tools, femtobarn):
+    run = tmp_path / "run"
+    process = femtobarn.start(*toy.command(run, "--executor", "processes", "--workers", "1", "--set", "delay=30"))
+    tools.wait_for(lambda: len(children(process.pid)) >= 2)
+    workers = children(process.pid)
+    time.sleep(1)
+    process.kill()
+    process.communicate()
+    tools.wait_for(lambda: not any(map(alive, workers)), seconds=20)
+
+
+def test_a_killed_worker_is_replaced(toy, tmp_path, tools):
+    toy.run(tmp_path / "reference", fresh=True)
+    settings = ["deadly=620", f"mercy={tmp_path / 'died'}"]
+    done = toy.run(tmp_path / "run", executor="processes", workers=1, settings=settings).result
+    assert (tmp_path / "died").exists()
+    assert done.summary.complete
+    assert tools.results(tmp_path / "run") == tools.results(tmp_path / "reference")
+
+
+def test_a_part_that_kills_three_workers_is_given_up(toy, tmp_path, femtobarn):
+    run = tmp_path / "run"
+    command = toy.command(run, "--executor", "processes", "--workers", "2", "--set", "deadly=620")
+    failed = femtobarn(*command, code=1)
+    assert "signal_b.root: entries 150-200: ended 3 workers (SIGKILL, perhaps out of memory)" in failed.stderr
+    assert api.status(run)["parts"] == {"total": 17, "done": 16, "cached": 0, "failed": 1, "missing": 0}
+    accepted = femtobarn(*command, "--allow-missing")
+    assert "1 LOST (6.25% of the input)" in accepted.stderr
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["ledger"]["lost_fraction"] == pytest.approx(50 / 800)
+    assert any("6.25% of the input is lost" in warning for warning in manifest["warnings"])
+
+
+def test_workers_that_cannot_start(toy, tmp_path, femtobarn):
+    stand_in = tmp_path / "script.py"
+    stand_in.write_text(
+        "from femtobarn import api\n"
+        f"api.run(api.Request(what={str(toy.analysis)!r}, files={toy.files!r}, out={str(tmp_path / 'run')!r},"
+        "executor='processes', workers=1), process_only=True)\n"
+    )
+    import subprocess
+    import sys
+
+    done = subprocess.run([sys.executable, stand_in], capture_output=True, text=True, env=os.environ, check=False,
+                          timeout=100)  # fmt: skip
+    assert done.returncode == 1
+    assert "worker processes end before they start" in done.stderr
+    assert "if __name__ == '__main__'" in done.stderr
