@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from femtobarn.analysis import Analysis, Normalisation, Stored, find_analysis
-from femtobarn.errors import UsageError, nearest
+from femtobarn.errors import DataError, UsageError, nearest
 from femtobarn.normalise import normalisations, yields
 from femtobarn.records import NOMINAL
 from femtobarn.run.directory import RunDirectory
@@ -106,6 +106,8 @@ def finish(folder: RunDirectory, analysis: Analysis) -> str:
     text = _headline(folder, analysis, stored, fitted)
     _plot(folder, analysis, stored, fitted)
     _report(folder)
+    if analysis.verdict is not None and (reason := analysis.verdict(stored)):
+        raise DataError(reason, where=str(folder.path), action=f"what was found is in {folder.path}/tables")
     return text
 
 
@@ -125,6 +127,9 @@ def _tables(folder: RunDirectory, analysis: Analysis, stored: Stored) -> None:
     if analysis.tables is not None:
         for name, columns in analysis.tables(stored).items():
             write_csv(folder.path / "tables" / f"{name}.csv", columns)
+    if analysis.files is not None:
+        for name, content in analysis.files(stored):
+            write_text(folder.path / name, content)
 
 
 def _regions(stored: Stored, observable: str) -> list[str]:

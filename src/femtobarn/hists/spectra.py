@@ -41,14 +41,15 @@ class Kept:
     Attributes
     ----------
     part : int
-    state, item : (g,) int64
+    of, item : (g,) int64
+        State and item of each spectrum.
     offsets : (g + 1,) int64
     values : (n,) float64
         Values of spectrum i are ``values[offsets[i]:offsets[i + 1]]``, in order of events.
     """
 
     part: int
-    state: Ints
+    of: Ints
     item: Ints
     offsets: Ints
     values: Floats
@@ -102,6 +103,7 @@ class Spectra:
         Names of the items that ``item`` numbers.
     weighted : bool
         Whether events carry weights; if not, sums of weights are the counts and are not kept.
+    names : {state: name}
     state, state_events, state_sumw : (s,), (s,), (s, 8)
         Packed states in ascending order; events and exact sum of weights of each.
     of, item : (g,)
@@ -116,6 +118,7 @@ class Spectra:
     states_of: str
     items: tuple[str, ...]
     weighted: bool = False
+    names: dict[int, str] = field(default_factory=dict)
     state: Ints = field(default_factory=lambda: _empty("state"))
     state_events: Ints = field(default_factory=lambda: _empty("state_events"))
     state_sumw: Ints = field(default_factory=lambda: _empty("state_sumw"))
@@ -140,9 +143,7 @@ class Spectra:
 
     def __add__(self, other: Spectra) -> Spectra:
         """Both surveys as one; commutative and associative to the last bit."""
-        mine, theirs = (
-            (s.grid, s.states_of, s.items, s.weighted) for s in (self, other)
-        )
+        mine, theirs = ((s.grid, s.states_of, s.items, s.weighted) for s in (self, other))
         if mine != theirs:
             raise ValueError("surveys of other states, items or grids cannot be added")
         if not len(other.state) and not other.kept:
@@ -150,7 +151,8 @@ class Spectra:
         if not len(self.state) and not self.kept:
             return other
         kept = sorted((*self.kept, *other.kept), key=lambda item: item.part)
-        return Spectra(*mine, **_states(self, other), **_spectra(self, other), kept=kept)
+        names = self.names | other.names
+        return Spectra(*mine, names=names, **_states(self, other), **_spectra(self, other), kept=kept)
 
     def same(self, other: Spectra) -> bool:
         """Whether two surveys agree bit for bit."""

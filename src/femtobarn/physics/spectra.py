@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +28,7 @@ def accumulate(
     combos: Sequence[Combination],
     *,
     empty: Spectra,
+    name_of: Callable[[int], str],
     met: Floats,
     weight: Floats | None = None,
     keep: int | None = None,
@@ -45,6 +46,7 @@ def accumulate(
     combos : combinations, as ``empty`` names them
     empty : Spectra
         Grid, names and whether events are weighted.
+    name_of : from a final state to its name
     met : (n, 2) float64, GeV, or empty
     weight : (n,) float64, optional
     keep : int, optional
@@ -82,7 +84,7 @@ def accumulate(
             "bin_sumw": carried(bin_sumw), "bin_sumw2": carried(bin_sumw2),
         }  # fmt: skip
     return replace(
-        empty, state=states, state_events=np.diff(bounds), of=of, item=item, n=n, total=carried(total),
+        empty, names={int(state): name_of(int(state)) for state in states}, state=states, state_events=np.diff(bounds), of=of, item=item, n=n, total=carried(total),
         low=low, high=high, overflow=overflow,
         offsets=np.concatenate([[0], np.cumsum(filled)]).astype(np.int64), bins=bins, counts=bin_count,
         kept=kept, **weights,

@@ -15,9 +15,10 @@ import numpy as np
 import femtobarn
 from femtobarn.analysis import Analysis, Stored
 from femtobarn.errors import StoreError, UsageError
-from femtobarn.hists import Compensated, read_hists, write_hists
+from femtobarn.hists import Compensated, read_hists, read_spectra, write_hists
 from femtobarn.outcome import CutRow, Outcome, Shard
 from femtobarn.records import NOMINAL, Dataset
+from femtobarn.run.arrays import write_arrays
 from femtobarn.run.engine import RunResult, Summary
 from femtobarn.run.files import (
     SCHEMA_VERSION,
@@ -158,7 +159,8 @@ class RunDirectory:
         datasets = list(manifest["datasets"])
         categories = dict.fromkeys(outcome.histograms, ((), datasets, (NOMINAL.label,)))
         with replacing(self.path / "hists.zip") as scratch:
-            write_hists(scratch, outcome.histograms.values(), categories)
+            write_hists(scratch, outcome.histograms.values(), categories, outcome.spectra)
+        write_arrays(self.path, outcome.spectra)
         cutflow = {
             name: [
                 {"cut": c.cut, "events": c.events, "sumw": c.sumw, "sumw2": c.sumw2}
@@ -191,7 +193,9 @@ class RunDirectory:
                              action=f"femtobarn resume {self.path}")  # fmt: skip
         entries = manifest["datasets"]
         datasets = tuple(Dataset(name, (), entry["metadata"]) for name, entry in entries.items())
-        outcome = Outcome(histograms=read_hists(self.path / "hists.zip"))
+        outcome = Outcome(
+            histograms=read_hists(self.path / "hists.zip"), spectra=read_spectra(self.path / "hists.zip")
+        )
         for name, entry in entries.items():
             outcome.facts[name] = {key: tuple(values) for key, values in entry["facts"].items()}
             outcome.sums[name] = {key: Compensated(*pair) for key, pair in entry["sums"].items()}
@@ -213,6 +217,7 @@ class RunDirectory:
             lost_fraction=ledger["lost_fraction"],
             origin=manifest["origin"],
             model=MappingProxyType(dict(manifest["config"].get("model") or {})),
+            folder=self.path,
         )
 
 

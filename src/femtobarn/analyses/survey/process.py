@@ -13,7 +13,7 @@ from femtobarn.analyses.survey.parameters import Cuts, SurveyParameters
 from femtobarn.analysis import Columns, Context, Selection
 from femtobarn.hists.spectra import Grid, Spectra
 from femtobarn.outcome import Outcome
-from femtobarn.physics.finalstates import TYPES, pack
+from femtobarn.physics.finalstates import TYPES, pack, state_name
 from femtobarn.physics.objects import (
     COLLECTIONS,
     Objects,
@@ -118,6 +118,7 @@ def process(events: Events, ctx: Context) -> Outcome:
         momenta,
         parameters.combination_list(),
         empty=empty_spectra(parameters, weighted=weight is not None),
+        name_of=lambda code: state_name(code, parameters.types),
         met=_met(events, ctx, momenta, used),
         weight=weight,
         keep=ctx.part.number if ctx.part is not None and parameters.keep_arrays else None,
