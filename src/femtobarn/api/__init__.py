@@ -11,13 +11,24 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
     from femtobarn.api.demos import Demos, demo
+    from femtobarn.api.exporting import export
     from femtobarn.api.files import Probed, data_files, data_fileset, data_probe
     from femtobarn.api.fitting import fit, fit_directory
     from femtobarn.api.inputs import Request
     from femtobarn.api.results import OpenRun, open_run, plot, report
     from femtobarn.api.runs import Finished, merge, plan, resume, run, status
     from femtobarn.api.samples import MadeSamples, data_list, data_make
+    from femtobarn.api.searching import search_bumps
     from femtobarn.api.starter import new
+    from femtobarn.api.surveys import (
+        SurveyPlan,
+        SurveyRequest,
+        is_later_only,
+        later_steps,
+        survey,
+        survey_again,
+        survey_plan,
+    )
 
 _WHERE: Final = {
     "Checked": "checking",
@@ -27,6 +38,8 @@ _WHERE: Final = {
     "OpenRun": "results",
     "Probed": "files",
     "Request": "inputs",
+    "SurveyPlan": "surveys",
+    "SurveyRequest": "surveys",
     "analysis_of": "checking",
     "check": "checking",
     "data_files": "files",
@@ -35,8 +48,11 @@ _WHERE: Final = {
     "data_make": "samples",
     "data_probe": "files",
     "demo": "demos",
+    "export": "exporting",
     "fit": "fitting",
     "fit_directory": "fitting",
+    "is_later_only": "surveys",
+    "later_steps": "surveys",
     "merge": "runs",
     "new": "starter",
     "open_run": "results",
@@ -46,7 +62,11 @@ _WHERE: Final = {
     "resume": "runs",
     "run": "runs",
     "run_schema": "checking",
+    "search_bumps": "searching",
     "status": "runs",
+    "survey": "surveys",
+    "survey_again": "surveys",
+    "survey_plan": "surveys",
 }
 
 __all__ = [
@@ -57,6 +77,8 @@ __all__ = [
     "OpenRun",
     "Probed",
     "Request",
+    "SurveyPlan",
+    "SurveyRequest",
     "analysis_of",
     "check",
     "data_files",
@@ -65,8 +87,11 @@ __all__ = [
     "data_make",
     "data_probe",
     "demo",
+    "export",
     "fit",
     "fit_directory",
+    "is_later_only",
+    "later_steps",
     "merge",
     "new",
     "open_run",
@@ -76,7 +101,11 @@ __all__ = [
     "resume",
     "run",
     "run_schema",
+    "search_bumps",
     "status",
+    "survey",
+    "survey_again",
+    "survey_plan",
 ]
 
 

@@ -46,7 +46,7 @@ def fit(
     """
     source, where = Path(path), fit_directory(path, out)
     if source.is_dir():
-        fitted = refit(_copied(source, out), options)
+        fitted = refit(copied_run(source, out), options)
     elif source.suffix.lower() in _MODEL_FILES:
         fitted = _fit_file(source, options or FitOptions(), where, command)
     else:
@@ -67,7 +67,7 @@ def fit_directory(path: str | Path, out: str | Path | None = None) -> Path:
     return Path(out) if out is not None else source if source.is_dir() else Path(f"{source.stem}_fit")
 
 
-def _copied(run: Path, out: str | Path | None) -> Path:
+def copied_run(run: Path, out: str | Path | None) -> Path:
     """The run itself, or a copy of it to work in."""
     if out is None or Path(out).resolve() == run.resolve():
         return run

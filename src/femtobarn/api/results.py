@@ -94,6 +94,23 @@ def _load(path: Path) -> tuple[RunDirectory, Analysis, Stored]:
     return folder, analysis, folder.stored(analysis)
 
 
+def load_stored(path: Path, name: str) -> Stored:
+    """The stored outcome of a run, which must be one of the named analysis."""
+    folder, analysis, stored = _load(path)
+    if analysis.name != name:
+        raise UsageError(f"is a run of {analysis.name}, not of {name}", where=str(folder.path))
+    return stored
+
+
+def write_fit(path: Path, fitted: Mapping[str, Any]) -> None:
+    """Put an inference result that was made elsewhere into a run: fit.json, headline, figures, report."""
+    folder, analysis, stored = _load(path)
+    write_json(folder.path / "fit.json", {"schema_version": SCHEMA_VERSION, "warnings": [], **fitted})
+    _headline(folder, analysis, stored, fitted)
+    _plot(folder, analysis, stored, fitted)
+    _report(folder)
+
+
 def _factors(analysis: Analysis, stored: Stored) -> dict[str, Normalisation]:
     return normalisations(stored, analysis.normalise(stored) if analysis.normalise else None)
 

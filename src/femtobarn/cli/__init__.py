@@ -22,6 +22,8 @@ VERBS: Final = {
     "fit": ("fit", "repeat the inference of a run"),
     "plot": ("plot", "draw the figures of a run again"),
     "report": ("report", "write the report of a run again"),
+    "survey": ("survey", "fill every mass spectrum of every final state"),
+    "export": ("export", "write results in another program's format"),
     "new": ("new", "write a small analysis of your own to start from"),
     "data": ("data", "find, inspect and make input files"),
 }

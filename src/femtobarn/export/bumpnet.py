@@ -15,7 +15,7 @@ from femtobarn.errors import UsageError
 from femtobarn.export.th1 import Histogram1D, read_1d, root_file
 from femtobarn.run.files import write_text
 
-__all__ = ["CHECK_FILE", "SPECTRA_FILE", "LoaderCuts", "Verdict", "check_file", "export_bumpnet", "judge"]
+__all__ = ["CHECK_FILE", "SPECTRA_FILE", "LoaderCuts", "Verdict", "check_file", "export_bumpnet", "judge", "verdict_table"]
 
 SPECTRA_FILE: Final = "rebinned.root"
 CHECK_FILE: Final = "bumpnet_selfcheck.csv"
@@ -105,16 +105,17 @@ def check_file(path: Path, cuts: LoaderCuts | None = None) -> list[Verdict]:
 
 
 def export_bumpnet(
-    histograms: Iterable[Histogram1D], out: Path, cuts: LoaderCuts | None = None
+    histograms: Iterable[Histogram1D], out: Path, cuts: LoaderCuts | None = None, *, write: bool = True
 ) -> list[Verdict]:
-    """Write what the loader accepts to ``out/rebinned.root``, and every verdict beside it."""
+    """Write what the loader accepts to ``out/rebinned.root`` (unless told not to), and every verdict beside it."""
     accepted, verdicts = [], []
     for histogram in histograms:
         verdict = judge(histogram, cuts)
         verdicts.append(verdict)
         if verdict.accepted:
             accepted.append(histogram)
-    write_text(out / SPECTRA_FILE, root_file(accepted))
+    if write:
+        write_text(out / SPECTRA_FILE, root_file(accepted))
     write_text(out / CHECK_FILE, verdict_table(verdicts))
     return verdicts
 

@@ -47,15 +47,27 @@ class Histogram1D:
     classname: str = "TH1D"
 
 
+class _Buffer(io.BytesIO):
+    """Bytes that outlive the closing of the file written into them."""
+
+    content = b""
+
+    def close(self) -> None:
+        if not self.closed:
+            self.content = self.getvalue()
+        super().close()
+
+
 def root_file(histograms: Iterable[Histogram1D]) -> bytes:
     """A ROOT file of TH1D with Sumw2, in this order."""
     import uproot
 
-    out = io.BytesIO()
+    out = _Buffer()
     with uproot.recreate(out) as file:
         for histogram in histograms:
             file[histogram.name] = _th1d(histogram)
-    return out.getvalue()
+    out.close()
+    return out.content
 
 
 def _th1d(histogram: Histogram1D) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from femtobarn.plot.drawing import Drawing, save
 from femtobarn.plot.fits import correlations, limit, pulls, ranking, scan
 from femtobarn.plot.mass_fit import mass_fit
+from femtobarn.plot.overview import bars, scatter, steps
 from femtobarn.plot.prepost import pre_post_fit
 from femtobarn.plot.simple import cutflow, plane, spectrum_only
 from femtobarn.plot.stack import stack
@@ -14,6 +15,7 @@ __all__ = [
     "Drawing",
     "Label",
     "ProcessStyle",
+    "bars",
     "correlations",
     "cutflow",
     "limit",
@@ -24,6 +26,8 @@ __all__ = [
     "ranking",
     "save",
     "scan",
+    "scatter",
     "spectrum_only",
     "stack",
+    "steps",
 ]

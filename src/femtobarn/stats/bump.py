@@ -115,7 +115,8 @@ def significances(counts: Floats, edges: Floats, use: Mask, order: int, start: F
     # A bump that lies in left-out bins mostly cannot be seen.
     visible = shapes.sum(axis=1) > 0.4
     q, events, good = fit_with_bump(counts, basis(edges, order), shapes, start, use)
-    return np.where(visible, np.sign(events) * np.sqrt(q), 0.0), good | ~visible
+    # A deficit may run into bins without events, where no fit ends; excesses are what is searched for.
+    return np.where(visible, np.sign(events) * np.sqrt(q), 0.0), good | ~visible | (events < 0)
 
 
 def hunt(counts: Floats, expected: Floats, use: Mask) -> tuple[Floats, Floats]:
