@@ -29,7 +29,11 @@ def export(what: str | Path, *, to: str, out: str | Path, **options: Any) -> Any
         Unknown format, or it cannot be made of this input.
     """
     if to not in FORMATS:
-        raise UsageError(f"there is no export to {to!r}", near=nearest(to, FORMATS), action="formats: " + ", ".join(FORMATS))
+        raise UsageError(
+            f"there is no export to {to!r}",
+            near=nearest(to, FORMATS),
+            action="formats: " + ", ".join(FORMATS),
+        )
     return FORMATS[to](Path(what), Path(out), **options)
 
 
@@ -44,7 +48,9 @@ def _bumpnet(what: Path, out: Path, *, check: bool = False, skipped_bins: float 
         from femtobarn.api.results import load_stored
 
         stored = load_stored(what, "survey")
-        cuts = LoaderCuts(skipped_bins=stored.parameters.skipped_bins if skipped_bins is None else skipped_bins)
+        cuts = LoaderCuts(
+            skipped_bins=stored.parameters.skipped_bins if skipped_bins is None else skipped_bins
+        )
         return bumpnet(stored, out, cuts, write=not check)
     if not check:
         raise UsageError("a file can only be judged", where=str(what), action="add --check")

@@ -145,8 +145,8 @@ def _tables(folder: RunDirectory, analysis: Analysis, stored: Stored) -> None:
         for name, columns in analysis.tables(stored).items():
             write_csv(folder.path / "tables" / f"{name}.csv", columns)
     if analysis.files is not None:
-        for name, content in analysis.files(stored):
-            write_text(folder.path / name, content)
+        for name, data in analysis.files(stored):
+            write_text(folder.path / name, data)
 
 
 def _regions(stored: Stored, observable: str) -> list[str]:

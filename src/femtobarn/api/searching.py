@@ -22,15 +22,17 @@ def parse_injection(text: str | None) -> Injection | None:
     try:
         mass, width, events = (float(item) for item in text.split(","))
     except ValueError as error:
-        raise UsageError(f"--inject: {text!r} is not mass,width,events", action="write it as 500,20,100") from error
+        raise UsageError(
+            f"--inject: {text!r} is not mass,width,events", action="write it as 500,20,100"
+        ) from error
     if not (mass > 0 and width > 0 and events > 0):
         raise UsageError(f"--inject: mass, width and events must be positive, not {text}")
     return Injection(mass, width, events)
 
 
 def search_bumps(
-    what: str | Path, *, out: str | Path | None = None, inject: str | None = None, toys: int = 0, seed: int = 1,
-    command: Sequence[str] = (),
+    what: str | Path, *, out: str | Path | None = None, inject: str | None = None, toys: int = 0,
+    seed: int = 1, command: Sequence[str] = (),
 ) -> tuple[Path, Mapping[str, Any]]:  # fmt: skip
     """Search all spectra of a survey, or all ``ROI`` histograms (else all) of a ROOT file.
 
@@ -48,7 +50,7 @@ def search_bumps(
     source, injection = Path(what), parse_injection(inject)
     if toys < 0:
         raise UsageError(f"--toys must not be negative, not {toys}")
-    chosen = {"toys": toys or 400, "seed": seed, "injection": injection}
+    chosen: dict[str, Any] = {"toys": toys or 400, "seed": seed, "injection": injection}
     if source.is_dir():
         from femtobarn.analyses.survey.results import search
         from femtobarn.api.fitting import copied_run
@@ -64,14 +66,20 @@ def search_bumps(
     return where, _search_file(source, where, chosen, command)
 
 
-def _search_file(source: Path, where: Path, chosen: Mapping[str, Any], command: Sequence[str]) -> Mapping[str, Any]:
+def _search_file(
+    source: Path, where: Path, chosen: Mapping[str, Any], command: Sequence[str]
+) -> Mapping[str, Any]:
     from femtobarn.export.th1 import read_1d
     from femtobarn.plot import Label, save, scatter
     from femtobarn.report import read_inputs, render
 
     if where.is_dir() and any(where.iterdir()) and not (where / "fit.json").exists():
-        raise UsageError("the directory is not empty and holds no fit", where=str(where), action="choose another --out")
-    found = [item for item in read_1d(source) if item.classname.startswith("TH1") or item.classname == "THStack"]
+        raise UsageError(
+            "the directory is not empty and holds no fit", where=str(where), action="choose another --out"
+        )
+    found = [
+        item for item in read_1d(source) if item.classname.startswith("TH1") or item.classname == "THStack"
+    ]
     regions = [item for item in found if item.name.startswith("ROI")] or found
     if not regions:
         raise UsageError("holds no histogram to search", where=str(source))

@@ -129,11 +129,15 @@ def _config(request: SurveyRequest) -> SurveyConfig:
     if request.tasks is not None:
         for task in request.tasks:
             if task not in TASKS:
-                raise UsageError(f"unknown task {task!r}", near=nearest(task, TASKS), action="tasks: " + ", ".join(TASKS))
+                raise UsageError(
+                    f"unknown task {task!r}", near=nearest(task, TASKS), action="tasks: " + ", ".join(TASKS)
+                )
         parameters = dict(config.parameters) | {"histograms": "histogram_creation" in request.tasks}
         if "post_processing" not in request.tasks:
             parameters["post_processing"] = "none"
-        config = replace(config, tasks=tuple(task for task in TASKS if task in request.tasks), parameters=parameters)
+        config = replace(
+            config, tasks=tuple(task for task in TASKS if task in request.tasks), parameters=parameters
+        )
     return config
 
 
@@ -167,7 +171,9 @@ def _house(request: SurveyRequest, config: SurveyConfig) -> Request:
         SurveyParameters, values, list(request.settings), where=lambda path: _where(config, path)
     )
     if not request.files and not request.fileset:
-        wanted = ", ".join([*config.releases, *(f"record {item}" for item in config.records)]) or "all releases"
+        wanted = (
+            ", ".join([*config.releases, *(f"record {item}" for item in config.records)]) or "all releases"
+        )
         if any("evgen" in name for name in config.releases):
             raise UsageError("evgen releases hold HepMC text, not ROOT files", where=config.file,
                              action="choose a release of reconstructed events")  # fmt: skip
@@ -177,8 +183,8 @@ def _house(request: SurveyRequest, config: SurveyConfig) -> Request:
             action="download them and use --files DATASET=GLOB",
         )
     return Request(
-        what=_ANALYSIS, files=request.files, fileset=request.fileset, parameters=parameters.model_dump(mode="json"),
-        out=request.run_dir or _default_directory(config),
+        what=_ANALYSIS, files=request.files, fileset=request.fileset,
+        parameters=parameters.model_dump(mode="json"), out=request.run_dir or _default_directory(config),
         executor=request.executor, workers=_workers(request, config), part_events=request.part_events,
         part_bytes=config.part_bytes, max_files=_least(request.max_files, config.max_files),
         max_events=request.max_events, allow_missing=request.allow_missing, fresh=request.fresh,

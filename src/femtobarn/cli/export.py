@@ -18,7 +18,9 @@ def export(
     to: Annotated[str, typer.Option(help="bumpnet")],
     out: Annotated[str, typer.Option(metavar="DIR", help="folder to write to")],
     check: Annotated[bool, typer.Option("--check", help="only judge; write no spectra")] = False,
-    skipped_bins: Annotated[float | None, typer.Option(help="share of bins the loader skips (bumpnet)")] = None,
+    skipped_bins: Annotated[
+        float | None, typer.Option(help="share of bins the loader skips (bumpnet)")
+    ] = None,
     json: o.Json = False,
 ) -> None:
     """Write results in another program's format."""
@@ -27,8 +29,8 @@ def export(
     verdicts = api.export(what, to=to, out=out, check=check, skipped_bins=skipped_bins)
     accepted = sum(item.accepted for item in verdicts)
     if json:
-        show_json({"accepted": accepted, "rejected": len(verdicts) - accepted,
-                   "verdicts": [{"name": v.name, "accepted": v.accepted, "reason": v.reason} for v in verdicts]})  # fmt: skip
+        rows = [{"name": v.name, "accepted": v.accepted, "reason": v.reason} for v in verdicts]
+        show_json({"accepted": accepted, "rejected": len(verdicts) - accepted, "verdicts": rows})
         return
     reasons: dict[str, int] = {}
     for item in verdicts:

@@ -18,7 +18,9 @@ Text = str | None
 
 @app.command(epilog="Example: femtobarn fit workspace.json --profile mu --ranking --limit --gof saturated")
 def fit(
-    model: Annotated[str, typer.Argument(metavar="RUN|WORKSPACE.json|MODEL.yml|HISTS.root", help="what to fit")],
+    model: Annotated[
+        str, typer.Argument(metavar="RUN|WORKSPACE.json|MODEL.yml|HISTS.root", help="what to fit")
+    ],
     out: Annotated[Text, typer.Option(metavar="DIR", help="leave a run alone and write here")] = None,
     measurement: Annotated[Text, typer.Option(help="measurement by name")] = None,
     poi: Annotated[Text, typer.Option(help="another parameter of interest")] = None,
@@ -53,7 +55,8 @@ def fit(
     patch: Annotated[Text, typer.Option(metavar="P.json[:NAME]", help="JSON patch or patch set")] = None,
     search: Annotated[Text, typer.Option(metavar="bump", help="search spectra for bumps instead")] = None,
     inject: Annotated[
-        Text, typer.Option(metavar="MASS,WIDTH,EVENTS", help="add a bump to all spectra first (with --search)")
+        Text,
+        typer.Option(metavar="MASS,WIDTH,EVENTS", help="add a bump to all spectra first (with --search)"),
     ] = None,
     json: o.Json = False,
 ) -> None:

@@ -17,20 +17,30 @@ app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
-@app.command(epilog="Example: femtobarn survey --config config.yaml --files 'mc=PHYSLITE*.root' --run-dir RUN")
+@app.command(
+    epilog="Example: femtobarn survey --config config.yaml --files 'mc=PHYSLITE*.root' --run-dir RUN"
+)
 def survey(
     config: Annotated[str, typer.Option(metavar="FILE", help="configuration")] = "config.yaml",
     files: o.Files = None,
     fileset: o.Fileset = None,
     run_dir: Annotated[str | None, typer.Option("--run-dir", metavar="DIR", help="run directory")] = None,
-    schema: Annotated[str | None, typer.Option(help="schema of the files; found by their branches if not given")] = None,
+    schema: Annotated[
+        str | None, typer.Option(help="schema of the files; found by their branches if not given")
+    ] = None,
     tasks: Annotated[str | None, typer.Option(metavar="A,B", help="only these tasks")] = None,
     batch_job_index: Annotated[int | None, typer.Option(help="this slice, from 1")] = None,
     total_batch_jobs: Annotated[int | None, typer.Option(help="number of slices")] = None,
     merge_only: Annotated[bool, typer.Option("--merge-only", help="add the slices in --run-dir")] = False,
-    plots_only: Annotated[bool, typer.Option("--plots-only", help="draw the plots of --run-dir again")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="check and show the plan; write nothing")] = False,
-    parse_mc: Annotated[str | None, typer.Option(metavar="true|false", help="simulation of looked-up releases")] = None,
+    plots_only: Annotated[
+        bool, typer.Option("--plots-only", help="draw the plots of --run-dir again")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="check and show the plan; write nothing")
+    ] = False,
+    parse_mc: Annotated[
+        str | None, typer.Option(metavar="true|false", help="simulation of looked-up releases")
+    ] = None,
     scan_only: Annotated[bool, typer.Option("--scan-only", help="accepted, without effect")] = False,
     log_level: Annotated[Level, typer.Option(help="what is logged")] = "WARNING",
     settings: o.Settings = None,

@@ -10,81 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 from femtobarn.config.located import Located, load_file
 from femtobarn.config.problems import Problems, shown
+from femtobarn.config.survey_keys import ANCHORS, KEYS, TASKS, TYPE_NAMES
 from femtobarn.errors import nearest
 
 __all__ = ["TASKS", "SurveyConfig", "read_survey_config"]
-
-#: Tasks in order, with the key that switches each on and the section it needs.
-TASKS: Final = {
-    "parsing": ("do_parsing", "parsing_task_config"),
-    "mass_calculating": ("do_mass_calculating", "mass_calculation_task_config"),
-    "post_processing": ("do_post_processing", "post_processing_task_config"),
-    "histogram_creation": ("do_histogram_creation", "histogram_creation_task_config"),
-}
-_TYPES: Final = ("electrons", "muons", "jets", "bjets", "photons", "taus")
-
-#: Keys by section.  A value says what becomes of a key: the name of a parameter (dots reach inside),
-#: ``-`` for one without effect, ``!`` for one that this program handles itself.
-_KEYS: Final[Mapping[str, Mapping[str, str]]] = {
-    "run_metadata": {
-        "run_name": "!", "base_output_dir": "!", "batch_job_index": "!", "total_batch_jobs": "!",
-    },
-    "tasks": {flag: "!" for flag, _ in TASKS.values()},
-    "testing_config": {
-        "is_on": "!", "test_run_index": "-", "testing_jobs_path": "-", "limit_files_per_year": "!",
-        "limit_combinations": "!",
-    },
-    "parsing_task_config": {
-        "output_path": "-", "file_urls_path": "-", "jobs_logs_path": "-", "create_dirs": "-",
-        "use_multiprocessing": "-", "parallel_processes": "!", "threads": "!",
-        "release_years": "!", "specific_record_ids": "!", "parse_mc": "!",
-        "count_retries_failed_files": "!", "fetching_metadata_timeout": "!", "max_files_to_process": "!",
-        "possible_data_tree_names": "!", "show_progress_bar": "!", "chunk_yield_threshold_bytes": "!",
-        "env_threshold_memory_mb": "!", "particle_counts": "!", "kinematic_cuts": "!",
-        "rel_isolation_max": "!", "enable_jet_tagging": "tagging.enabled", "jet_btag_field": "tagging.field",
-        "jet_btag_threshold": "tagging.threshold", "jet_btagging_thresholds": "!",
-        "enable_overlap_removal": "overlap_removal", "overlap_removal": "overlap_radii", "trigger_config": "trigger",
-        "selection_by_record": "by_dataset", "combined_particle_counts": "!", "validated_runs_json": "golden_json",
-    },
-    "mass_calculation_task_config": {
-        "input_dir": "-", "output_dir": "-", "use_multiprocessing": "-", "fs_chunk_threshold_bytes": "-",
-        "parallel_processes": "!", "field_to_slice_by": "sort_by", "objects_to_calculate": "!",
-        "min_particles_in_combination": "combinations.min_types",
-        "max_particles_in_combination": "combinations.max_types",
-        "min_count_particle_in_combination": "combinations.min_each",
-        "max_count_particle_in_combination": "combinations.max_each",
-        "max_total_particles_in_combination": "combinations.max_total",
-        "include_subleading": "combinations.include_subleading",
-        "max_subleading_index": "combinations.max_subleading_index", "min_events_per_fs": "min_events",
-    },
-    "post_processing_task_config": {
-        "input_dir": "-", "output_dir": "-", "peak_detection_bin_width_gev": "peak_width",
-        "z_peak_cutoff": "z_peak", "max_mass_cutoff": "max_mass",
-    },
-    "histogram_creation_task_config": {
-        "input_dir": "-", "output_dir": "-", "bin_width_gev": "!", "single_output_file": "single_file",
-        "output_filename": "filename", "exclude_outliers": "exclude_outliers", "use_bumpnet_naming": "!",
-        "also_save_pre_postproc": "before_cuts", "pre_postproc_filename": "before_filename",
-        "apply_peak_removal_at_histogram_level": "-",
-    },
-    "mc_weighting_config": {
-        "enabled": "weighting.enabled", "target_luminosity_fb": "weighting.target_luminosity_fb",
-        "luminosity_by_campaign": "weighting.luminosity_by_campaign",
-        "require_metadata": "weighting.require_metadata",
-    },
-    "femtobarn": {
-        "schema": "!", "cut_unit": "!", "mass_model": "mass_model", "extra_combinations": "extra", "grid": "!",
-        "arrays": "!", "write_parsed": "!", "post_processing": "post_processing",
-        "known_resonances": "resonances", "naming": "!", "binning": "binning", "bumpnet_cuts": "!",
-        "selection": "!", "z_objects": "z_objects", "charge_tags": "charge_tags",
-        "on_missing_object": "on_missing", "count_cap": "count_cap", "search": "search",
-    },
-}  # fmt: skip
-_ANCHORS: Final = ("paths", "names")
 
 
 @dataclass(frozen=True)
@@ -168,10 +101,13 @@ class _Adapter:
         numbers = self._slice(run)
         mass = self._sections.get("mass_calculation_task_config", {})
         processes = [
-            self._number(section, key) for section, key in (
-                ("mass_calculation_task_config", "parallel_processes"), ("parsing_task_config", "parallel_processes"),
-            ) if self._sections.get(section, {}).get(key) is not None
-        ]  # fmt: skip
+            self._number(section, key)
+            for section, key in (
+                ("mass_calculation_task_config", "parallel_processes"),
+                ("parsing_task_config", "parallel_processes"),
+            )
+            if self._sections.get(section, {}).get(key) is not None
+        ]
         self._problems.raise_if_any()
         _ = mass
         if self._ignored:
@@ -201,10 +137,12 @@ class _Adapter:
             self._problems.add("must be a table of sections", action="see the survey's tutorial")
             return
         for name, section in value.items():
-            if name in _ANCHORS:
+            if name in ANCHORS:
                 continue
-            if name not in _KEYS:
-                self._problems.add("unknown section", path=(name,), near=nearest(str(name), [*_KEYS, *_ANCHORS]))
+            if name not in KEYS:
+                self._problems.add(
+                    "unknown section", path=(name,), near=nearest(str(name), [*KEYS, *ANCHORS])
+                )
                 continue
             if section is None:
                 continue
@@ -213,21 +151,26 @@ class _Adapter:
                 continue
             self._sections[name] = section
             for key, item in section.items():
-                if key not in _KEYS[name]:
-                    self._problems.add("unknown key", path=(name, key), near=nearest(str(key), _KEYS[name]))
-                elif _KEYS[name][key] == "-" and item is not None:
+                if key not in KEYS[name]:
+                    self._problems.add("unknown key", path=(name, key), near=nearest(str(key), KEYS[name]))
+                elif KEYS[name][key] == "-" and item is not None:
                     self._ignored.append(f"{name}.{key}")
 
     def _tasks(self) -> tuple[str, ...]:
         flags = self._sections.get("tasks", {})
         found = tuple(task for task, (flag, _) in TASKS.items() if flags.get(flag))
         if not found:
-            self._problems.add("no task is switched on", path=("tasks",),
-                               action="set one of " + ", ".join(flag for flag, _ in TASKS.values()) + " to true")  # fmt: skip
+            self._problems.add(
+                "no task is switched on",
+                path=("tasks",),
+                action="set one of " + ", ".join(flag for flag, _ in TASKS.values()) + " to true",
+            )
         for task in found:
             section = TASKS[task][1]
             if section not in self._sections:
-                self._problems.add(f"{TASKS[task][0]} needs the section {section}", path=("tasks", TASKS[task][0]))
+                self._problems.add(
+                    f"{TASKS[task][0]} needs the section {section}", path=("tasks", TASKS[task][0])
+                )
         return found
 
     def _put(self, name: str, value: Any, path: tuple[str, ...]) -> None:
@@ -245,7 +188,7 @@ class _Adapter:
 
     def _plain(self) -> None:
         """Keys that are parameters under another name; an empty value means the default."""
-        for section, keys in _KEYS.items():
+        for section, keys in KEYS.items():
             for key, target in keys.items():
                 value = self._sections.get(section, {}).get(key)
                 if target not in ("-", "!") and value is not None:
@@ -262,9 +205,12 @@ class _Adapter:
         names = []
         for i, item in enumerate(chosen):
             name = str(item).lower().replace("b_jets", "bjets").replace("-", "")
-            if name not in _TYPES:
-                self._problems.add(f"unknown type {shown(item)}", path=(*path, i),
-                                   near=nearest(str(item), [kind.capitalize() for kind in _TYPES]))  # fmt: skip
+            if name not in TYPE_NAMES:
+                self._problems.add(
+                    f"unknown type {shown(item)}",
+                    path=(*path, i),
+                    near=nearest(str(item), [kind.capitalize() for kind in TYPE_NAMES]),
+                )
             names.append(name)
         self._put("objects", names, path)
 
@@ -279,9 +225,15 @@ class _Adapter:
                 self._problems.add(f"must be a table, not {shown(table)}", path=("parsing_task_config", key))
                 continue
             for kind in table:
-                if kind not in _TYPES:
-                    self._problems.add("unknown type", path=("parsing_task_config", key, kind), near=nearest(str(kind), _TYPES))
-            made = {kind: dict(limits or {}) for kind, limits in table.items() if isinstance(limits or {}, dict)}
+                if kind not in TYPE_NAMES:
+                    self._problems.add(
+                        "unknown type",
+                        path=("parsing_task_config", key, kind),
+                        near=nearest(str(kind), TYPE_NAMES),
+                    )
+            made = {
+                kind: dict(limits or {}) for kind, limits in table.items() if isinstance(limits or {}, dict)
+            }
             if key == "kinematic_cuts":
                 for limits in made.values():
                     for name in ("pt_min", "pt_max"):
@@ -290,7 +242,9 @@ class _Adapter:
             self._put(key, made, ("parsing_task_config", key))
         isolation = parsing.get("rel_isolation_max")
         if isolation is not None:
-            values = isolation if isinstance(isolation, dict) else {"electrons": isolation, "muons": isolation}
+            values = (
+                isolation if isinstance(isolation, dict) else {"electrons": isolation, "muons": isolation}
+            )
             self._put("selection.isolation", values, ("parsing_task_config", "rel_isolation_max"))
         thresholds = parsing.get("jet_btagging_thresholds")
         if thresholds is not None and parsing.get("jet_btag_threshold") is None:
@@ -301,13 +255,20 @@ class _Adapter:
 
     def _threshold(self, thresholds: Any) -> None:
         path = ("parsing_task_config", "jet_btagging_thresholds")
-        if isinstance(thresholds, dict) and len(thresholds) == 1 and isinstance(next(iter(thresholds.values())), int | float):
+        if (
+            isinstance(thresholds, dict)
+            and len(thresholds) == 1
+            and isinstance(next(iter(thresholds.values())), int | float)
+        ):
             self._put("tagging.threshold", next(iter(thresholds.values())), path)
         elif isinstance(thresholds, int | float):
             self._put("tagging.threshold", thresholds, path)
         else:
-            self._problems.add("several thresholds leave open which one counts", path=path,
-                               action="set jet_btag_threshold to the one you want")  # fmt: skip
+            self._problems.add(
+                "several thresholds leave open which one counts",
+                path=path,
+                action="set jet_btag_threshold to the one you want",
+            )
 
     def _combined(self, combined: Any) -> None:
         path = ("parsing_task_config", "combined_particle_counts")
@@ -315,14 +276,18 @@ class _Adapter:
         made = []
         for name, entry in entries:
             if not isinstance(entry, dict):
-                self._problems.add(f"must be a table of types, min and max, not {shown(entry)}", path=(*path, name))
+                self._problems.add(
+                    f"must be a table of types, min and max, not {shown(entry)}", path=(*path, name)
+                )
                 continue
             # Without a list of types the name holds them: electrons_muons or electrons+muons.
             types = entry.get("types") or entry.get("particles") or str(name).replace("+", "_").split("_")
             types = [str(item).lower() for item in types]
             for kind in types:
-                if kind not in _TYPES:
-                    self._problems.add(f"unknown type {kind!r}", path=(*path, name), near=nearest(kind, _TYPES))
+                if kind not in TYPE_NAMES:
+                    self._problems.add(
+                        f"unknown type {kind!r}", path=(*path, name), near=nearest(kind, TYPE_NAMES)
+                    )
             made.append({"types": types, "min": entry.get("min"), "max": entry.get("max")})
         self._put("combined_counts", made, path)
 
@@ -343,11 +308,16 @@ class _Adapter:
         ]
         large = [value >= 1000 for value in values]
         if values and all(large):
-            self._notes.append("all pt cuts are 1000 or more: taken as MeV (femtobarn.cut_unit: GeV if they are not)")
+            self._notes.append(
+                "all pt cuts are 1000 or more: taken as MeV (femtobarn.cut_unit: GeV if they are not)"
+            )
             return 1e-3
         if any(large):
-            self._problems.add("some pt cuts look like GeV and some like MeV", path=path,
-                               action="write all in GeV, or say femtobarn: {cut_unit: GeV|MeV}")  # fmt: skip
+            self._problems.add(
+                "some pt cuts look like GeV and some like MeV",
+                path=path,
+                action="write all in GeV, or say femtobarn: {cut_unit: GeV|MeV}",
+            )
         return 1.0
 
     def _histograms(self, tasks: tuple[str, ...]) -> None:
@@ -376,7 +346,11 @@ class _Adapter:
         grid = own.get("grid") or {}
         for key in grid:
             if key not in ("width_gev", "max_gev"):
-                self._problems.add("unknown key", path=("femtobarn", "grid", key), near=nearest(str(key), ("width_gev", "max_gev")))
+                self._problems.add(
+                    "unknown key",
+                    path=("femtobarn", "grid", key),
+                    near=nearest(str(key), ("width_gev", "max_gev")),
+                )
         for key, name in (("width_gev", "grid_width"), ("max_gev", "grid_max")):
             if grid.get(key) is not None:
                 self._put(name, grid[key], ("femtobarn", "grid", key))
@@ -384,7 +358,11 @@ class _Adapter:
         cuts = own.get("bumpnet_cuts") or {}
         for key in cuts:
             if key != "skipped_bins":
-                self._problems.add("unknown key", path=("femtobarn", "bumpnet_cuts", key), near=nearest(str(key), ("skipped_bins",)))
+                self._problems.add(
+                    "unknown key",
+                    path=("femtobarn", "bumpnet_cuts", key),
+                    near=nearest(str(key), ("skipped_bins",)),
+                )
         if "skipped_bins" in cuts:
             self._put("skipped_bins", cuts["skipped_bins"], ("femtobarn", "bumpnet_cuts", "skipped_bins"))
         self._selection(own.get("selection") or {})
@@ -401,8 +379,11 @@ class _Adapter:
             self._notes.append("post_processing: legacy needs the masses themselves: arrays are written")
         self._parameters["keep_arrays"] = arrays == "npy" or legacy
         if own.get("write_parsed"):
-            self._problems.add("writing parsed events is not supported", path=("femtobarn", "write_parsed"),
-                               action="leave it out: events are processed as they are read")  # fmt: skip
+            self._problems.add(
+                "writing parsed events is not supported",
+                path=("femtobarn", "write_parsed"),
+                action="leave it out: events are processed as they are read",
+            )
 
     def _selection(self, selection: Any) -> None:
         path = ("femtobarn", "selection")
@@ -416,15 +397,22 @@ class _Adapter:
                 if value:
                     self._problems.add("removing duplicated events is not supported", path=(*path, key))
             else:
-                self._problems.add("unknown key", path=(*path, key), near=nearest(str(key), ("ids", "isolation", "deduplicate")))
+                self._problems.add(
+                    "unknown key",
+                    path=(*path, key),
+                    near=nearest(str(key), ("ids", "isolation", "deduplicate")),
+                )
 
     def _slice(self, run: Mapping[str, Any]) -> tuple[int, int] | None:
         index, total = run.get("batch_job_index"), run.get("total_batch_jobs")
         if index is None and total is None:
             return None
         if not isinstance(index, int) or not isinstance(total, int) or not 1 <= index <= total:
-            self._problems.add(f"batch_job_index {shown(index)} of total_batch_jobs {shown(total)} is no slice",
-                               path=("run_metadata",), action="both are needed, the index from 1")  # fmt: skip
+            self._problems.add(
+                f"batch_job_index {shown(index)} of total_batch_jobs {shown(total)} is no slice",
+                path=("run_metadata",),
+                action="both are needed, the index from 1",
+            )
             return None
         return index, total
 

@@ -1,4 +1,4 @@
-"""Spectra for BumpNet: what its loader accepts, judged by the loader's own rules, and why it refuses the rest."""
+"""Spectra for BumpNet: what its loader accepts, by the loader's own rules, and why it refuses the rest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ from femtobarn.errors import UsageError
 from femtobarn.export.th1 import Histogram1D, read_1d, root_file
 from femtobarn.run.files import write_text
 
-__all__ = ["CHECK_FILE", "SPECTRA_FILE", "LoaderCuts", "Verdict", "check_file", "export_bumpnet", "judge", "verdict_table"]
+__all__ = [
+    "CHECK_FILE",
+    "SPECTRA_FILE",
+    "LoaderCuts",
+    "Verdict",
+    "check_file",
+    "export_bumpnet",
+    "judge",
+    "verdict_table",
+]
 
 SPECTRA_FILE: Final = "rebinned.root"
 CHECK_FILE: Final = "bumpnet_selfcheck.csv"
@@ -107,7 +116,7 @@ def check_file(path: Path, cuts: LoaderCuts | None = None) -> list[Verdict]:
 def export_bumpnet(
     histograms: Iterable[Histogram1D], out: Path, cuts: LoaderCuts | None = None, *, write: bool = True
 ) -> list[Verdict]:
-    """Write what the loader accepts to ``out/rebinned.root`` (unless told not to), and every verdict beside it."""
+    """Write what the loader accepts to ``out/rebinned.root`` (if ``write``), and every verdict beside it."""
     accepted, verdicts = [], []
     for histogram in histograms:
         verdict = judge(histogram, cuts)

@@ -152,7 +152,16 @@ class Spectra:
             return other
         kept = sorted((*self.kept, *other.kept), key=lambda item: item.part)
         names = self.names | other.names
-        return Spectra(*mine, names=names, **_states(self, other), **_spectra(self, other), kept=kept)
+        return Spectra(
+            self.grid,
+            self.states_of,
+            self.items,
+            self.weighted,
+            names=names,
+            kept=kept,
+            **_states(self, other),
+            **_spectra(self, other),
+        )
 
     def same(self, other: Spectra) -> bool:
         """Whether two surveys agree bit for bit."""
@@ -216,7 +225,13 @@ def _spectra(a: Spectra, b: Spectra) -> dict[str, Any]:
     order = np.lexsort((item, of))
     first = _firsts(of[order], item[order])
     out: dict[str, Any] = {"of": of[order][first], "item": item[order][first]}
-    how: dict[str, Any] = {"n": np.add, "overflow": np.add, "total": np.add, "low": np.minimum, "high": np.maximum}
+    how: dict[str, Any] = {
+        "n": np.add,
+        "overflow": np.add,
+        "total": np.add,
+        "low": np.minimum,
+        "high": np.maximum,
+    }
     if a.weighted:
         how |= {"sumw": np.add, "sumw2": np.add}
     for name, function in how.items():

@@ -24,7 +24,8 @@ def survey_entries(surveys: Mapping[str, Spectra]) -> Iterator[tuple[str, str]]:
     for dataset, spectra in sorted(surveys.items()):
         yield f"{dataset}/{STATES}", json.dumps(_states(spectra), sort_keys=True)
         named = sorted(
-            (spectra.names[int(spectra.of[i])], spectra.items[spectra.item[i]], i) for i in range(len(spectra))
+            (spectra.names[int(spectra.of[i])], spectra.items[spectra.item[i]], i)
+            for i in range(len(spectra))
         )
         values, variances = spectra.bin_weights()
         totals, (sumw, sumw2) = spectra.totals(), spectra.sums_of_weights()
@@ -58,7 +59,9 @@ def _states(spectra: Spectra) -> dict[str, Any]:
     sumw = rounded(spectra.state_sumw).tolist() if spectra.weighted else events
     return {
         "uhi_schema": _SCHEMA,
-        "axes": [{"type": "category_str", "categories": names, "flow": False, "metadata": {"name": "final_state"}}],
+        "axes": [
+            {"type": "category_str", "categories": names, "flow": False, "metadata": {"name": "final_state"}}
+        ],
         "storage": {"type": "double", "values": events},
         "metadata": {
             "state": [int(state) for state in spectra.state], "sumw": sumw, "weighted": spectra.weighted,

@@ -43,7 +43,7 @@ def sort_selected(
     return kept, positions
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _insert(offsets: Any, keep: Any, key: Any, crowd: int) -> tuple[Any, Any]:
     """Sort by insertion; events with more objects than ``crowd`` are left in stored order."""
     events = offsets.shape[0] - 1
@@ -68,7 +68,7 @@ def _insert(offsets: Any, keep: Any, key: Any, crowd: int) -> tuple[Any, Any]:
     return kept, positions[:at].copy()
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _applies(counts: Any, picks: Any) -> bool:
     """Whether a state with these counts (7,) has all objects of a combination."""
     for p in range(picks.shape[0]):
@@ -77,7 +77,7 @@ def _applies(counts: Any, picks: Any) -> bool:
     return True
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def count_rows(bounds: Any, counts: Any, picks: Any, bins: int) -> tuple[int, int, int]:
     """Spectra, most filled bins and values that :func:`fill_masses` will yield (arguments as there)."""
     rows, filled, values = 0, 0, 0
@@ -91,8 +91,8 @@ def count_rows(bounds: Any, counts: Any, picks: Any, bins: int) -> tuple[int, in
     return rows, filled, values
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _mass(p: Any, first: Any, count: Any, picks: Any, transverse: bool, met_x: float, met_y: float) -> float:
+@numba.njit(cache=True)
+def _mass(p: Any, first: Any, count: Any, picks: Any, transverse: Any, met_x: float, met_y: float) -> float:
     """Mass of the picked objects of one event: sqrt(max(E^2 - p^2, 0)), or transverse with MET, GeV."""
     x = y = z = e = 0.0
     if picks[0, 2] == 0:
@@ -116,11 +116,11 @@ def _mass(p: Any, first: Any, count: Any, picks: Any, transverse: bool, met_x: f
     return math.sqrt(max(et * et - (x + met_x) ** 2 - (y + met_y) ** 2, 0.0))
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def fill_masses(
     order: Any, bounds: Any, counts: Any, p: Any, first: Any, count: Any,
     picks: Any, transverse: Any, met: Any, weight: Any,
-    width: float, bins: int, room: tuple[int, int, int], keep: bool,
+    width: float, bins: int, room: tuple[int, int, int], keep: Any,
 ) -> Any:  # fmt: skip
     """Masses of all combinations of all events, accumulated.
 

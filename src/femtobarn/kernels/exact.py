@@ -30,7 +30,7 @@ _MASK: Final = 0xFFFFFFFF
 Digits = NDArray[np.int64]
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def add_exactly(digits: Any, x: float) -> None:
     """Add x to the digits (8,) in place, without carrying (at most 2^30 times in a row)."""
     m, e = math.frexp(x)
@@ -50,7 +50,7 @@ def add_exactly(digits: Any, x: float) -> None:
     digits[i + 2] += high >> 32
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _add_all(digits: Any, values: Any) -> None:
     for value in values:
         add_exactly(digits, value)

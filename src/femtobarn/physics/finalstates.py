@@ -55,7 +55,12 @@ class Combination:
     @property
     def leptons_only(self) -> bool:
         """Two electrons, or two muons, and nothing else."""
-        return not self.transverse and len(self.picks) == 1 and self.picks[0][0] in (0, 1) and self.picks[0][2] == 2
+        return (
+            not self.transverse
+            and len(self.picks) == 1
+            and self.picks[0][0] in (0, 1)
+            and self.picks[0][2] == 2
+        )
 
 
 def combinations(

@@ -19,13 +19,21 @@ from femtobarn.read.columns import Events
 from femtobarn.read.schema import Schema
 from femtobarn.units import ELECTRON_MASS, MUON_MASS, TAU_MASS
 
-__all__ = ["COLLECTIONS", "MassModel", "Objects", "collection_columns", "four_momenta", "is_sound", "read_objects"]
+__all__ = [
+    "COLLECTIONS",
+    "MassModel",
+    "Objects",
+    "collection_columns",
+    "four_momenta",
+    "is_sound",
+    "read_objects",
+]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 MassModel = Literal["true", "massless", "classic"]
 
-#: Type -> logical collection in the schemas, type of an entry of a mixed lepton list, mass where nothing says it.
+#: Type -> collection in the schemas, type of an entry in a mixed lepton list, mass where nothing says it.
 COLLECTIONS: Final = {
     "electrons": ("electron", 11, ELECTRON_MASS),
     "muons": ("muon", 13, MUON_MASS),
@@ -69,11 +77,13 @@ class Objects:
     def none(cls, events: int) -> Objects:
         """No object in any event."""
         empty = np.zeros(0)
-        return cls(np.zeros(events + 1, dtype=np.int64), empty, empty, empty, empty, empty, np.zeros(0, np.int64))
+        return cls(
+            np.zeros(events + 1, dtype=np.int64), empty, empty, empty, empty, empty, np.zeros(0, np.int64)
+        )
 
     def take(self, offsets: NDArray[np.int64], positions: NDArray[np.int64]) -> Objects:
         """The objects at these positions, event by event."""
-        columns = {
+        columns: dict[str, Any] = {
             item.name: None if getattr(self, item.name) is None else getattr(self, item.name)[positions]
             for item in fields(self)
             if item.name != "offsets"
@@ -148,7 +158,12 @@ def read_objects(events: Events, schema: Schema, kind: str, *, charge: bool = Fa
 
 def is_sound(objects: Objects) -> Mask:
     """(m,) whether an object's numbers can be a measurement: finite, pt >= 0 and |eta| <= 20."""
-    finite = np.isfinite(objects.pt) & np.isfinite(objects.eta) & np.isfinite(objects.phi) & np.isfinite(objects.mass)
+    finite = (
+        np.isfinite(objects.pt)
+        & np.isfinite(objects.eta)
+        & np.isfinite(objects.phi)
+        & np.isfinite(objects.mass)
+    )
     with np.errstate(invalid="ignore"):
         possible = (objects.pt >= 0) & (objects.pt < PT_LIMIT) & (np.abs(objects.eta) <= ETA_LIMIT)
         return np.asarray(finite & possible & (objects.mass < PT_LIMIT))

@@ -34,7 +34,7 @@ _TRACKS: Final = 3
 _SHARE: Final = 0.7
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _near(
     offsets: Any, eta: Any, phi: Any, keep: Any, others: Any, eta2: Any, phi2: Any, keep2: Any,
     radius: float, pt: Any, pt2: Any, tracks: Any, share: float,
@@ -62,7 +62,9 @@ def _near(
 
 
 def remove_overlaps(
-    objects: Mapping[str, Objects], radii: Mapping[tuple[str, str], float], tracks: NDArray[np.int64] | None = None
+    objects: Mapping[str, Objects],
+    radii: Mapping[tuple[str, str], float],
+    tracks: NDArray[np.int64] | None = None,
 ) -> dict[str, Objects]:
     """The objects that are left.
 

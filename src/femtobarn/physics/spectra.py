@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,29 +73,28 @@ def accumulate(
         empty.grid.width, empty.grid.bins, room, keep is not None,
     )  # fmt: skip
     of = states[row]
+    names = {int(state): name_of(int(state)) for state in states}
     kept = []
     if keep is not None:
         edges = np.concatenate([[0], np.cumsum(n)]).astype(np.int64)
         kept = [Kept(keep, of, item, edges, masses)]
-    weights = {}
+    weights: dict[str, Any] = {}
     if weight is not None:
         # One sum a state; states are few.
-        sums = [exact_sum(weight[order[a:b]]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        sums = [exact_sum(weight[order[a:b]]) for a, b in pairwise(bounds)]
         weights = {
             "state_sumw": np.array(sums, dtype=np.int64), "sumw": carried(sumw), "sumw2": carried(sumw2),
             "bin_sumw": carried(bin_sumw), "bin_sumw2": carried(bin_sumw2),
         }  # fmt: skip
     return replace(
-        empty, names={int(state): name_of(int(state)) for state in states}, state=states, state_events=np.diff(bounds), of=of, item=item, n=n, total=carried(total),
-        low=low, high=high, overflow=overflow,
+        empty, names=names, state=states, state_events=np.diff(bounds), of=of, item=item, n=n,
+        total=carried(total), low=low, high=high, overflow=overflow,
         offsets=np.concatenate([[0], np.cumsum(filled)]).astype(np.int64), bins=bins, counts=bin_count,
         kept=kept, **weights,
     )  # fmt: skip
 
 
-def _tables(
-    objects: Mapping[str, Objects], momenta: Mapping[str, Floats]
-) -> tuple[Ints, Ints, Floats]:
+def _tables(objects: Mapping[str, Objects], momenta: Mapping[str, Floats]) -> tuple[Ints, Ints, Floats]:
     """Where each event's objects of each type begin in one table of momenta, their numbers, the table."""
     events = len(next(iter(objects.values())).counts)
     first = np.zeros((events, len(TYPES)), dtype=np.int64)

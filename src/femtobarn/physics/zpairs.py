@@ -21,7 +21,7 @@ _WINDOW: Final = 15.0
 _OPPOSITE, _SAME = 1, 2
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _nearest_pair(offsets: Any, p: Any, charge: Any, target: float, best: Any, pair: Any) -> None:
     """Opposite-charge pair nearest the target: distance (n,) and positions (n, 2), updated if nearer."""
     for i in range(offsets.shape[0] - 1):
@@ -78,7 +78,9 @@ def make_z(
 
 def _charges(item: Objects, kind: str) -> NDArray[np.float64]:
     if item.charge is None:
-        raise DataError(f"the charge of {kind} is not in the file", action="leave z_objects and charge_tags out")
+        raise DataError(
+            f"the charge of {kind} is not in the file", action="leave z_objects and charge_tags out"
+        )
     return item.charge
 
 

@@ -52,7 +52,13 @@ def scatter(
 
 
 def steps(
-    curves: Mapping[str, tuple[Any, Any]], *, name: str, label: Label, x_label: str, y_label: str, title: str = ""
+    curves: Mapping[str, tuple[Any, Any]],
+    *,
+    name: str,
+    label: Label,
+    x_label: str,
+    y_label: str,
+    title: str = "",
 ) -> Drawing:
     """Outlines of histograms {name: (edges, values)} on a logarithmic scale."""
     with style():

@@ -119,7 +119,7 @@ def significances(counts: Floats, edges: Floats, use: Mask, order: int, start: F
     return np.where(visible, np.sign(events) * np.sqrt(q), 0.0), good | ~visible | (events < 0)
 
 
-def hunt(counts: Floats, expected: Floats, use: Mask) -> tuple[Floats, Floats]:
+def hunt(counts: Floats, expected: Floats, use: Mask) -> tuple[Floats, NDArray[np.int64]]:
     """BumpHunter statistic of spectra (t, n): -ln of the smallest p of any window; and the window.
 
     Windows of 2 to 5 bins; p is the Poisson probability of at least the observed where there is an excess.
@@ -143,7 +143,9 @@ def hunt(counts: Floats, expected: Floats, use: Mask) -> tuple[Floats, Floats]:
         d, b = seen[:, width:] - seen[:, :-width], wanted[:, width:] - wanted[:, :-width]
         whole = (covered[width:] - covered[:-width]) == width
         with np.errstate(divide="ignore"):
-            score = np.where((d > b) & whole, -np.log(gammainc(np.maximum(d, 1e-9), np.maximum(b, 1e-9))), 0.0)
+            score = np.where(
+                (d > b) & whole, -np.log(gammainc(np.maximum(d, 1e-9), np.maximum(b, 1e-9))), 0.0
+            )
         score = np.where(np.isfinite(score), score, _asymptotic(d, b))
         at = score.argmax(axis=1)
         top = score[np.arange(len(score)), at]
@@ -240,9 +242,9 @@ def search_all(
     out: dict[str, Any] = {
         "method": {
             "background": "exp(Legendre polynomial), order by likelihood ratio at 5 %",
-            "local": "profile likelihood of a Gaussian of one bin's width in each bin, background fitted again",
-            "global": f"BumpHunter, windows of 2 to 5 bins, {toys} toys fitted like the data; beyond their 90 % "
-            "quantile an exponential with the toys' mean excess",
+            "local": "profile likelihood of a Gaussian of one bin's width in each bin, background refitted",
+            "global": f"BumpHunter, windows of 2 to 5 bins, {toys} toys fitted like the data; beyond their "
+            "90 % quantile an exponential with the toys' mean excess",
             "seed": seed,
         },
         "histograms": [item.to_json() for item in results],

@@ -68,7 +68,9 @@ def deviance(counts: Floats, expected: Floats, use: Mask | None = None) -> Float
     return np.asarray(2 * terms.sum(axis=-1))
 
 
-def fit_many(counts: Floats, design: Floats, use: Mask | None = None, start: Floats | None = None) -> tuple[Floats, Mask]:
+def fit_many(
+    counts: Floats, design: Floats, use: Mask | None = None, start: Floats | None = None
+) -> tuple[Floats, Mask]:
     """Maximum-likelihood coefficients of many spectra on the same bins.
 
     Parameters
@@ -127,7 +129,9 @@ def _objective(counts: Floats, design: Floats, weight: Floats, c: Floats) -> Flo
     return np.asarray(((counts * eta - np.exp(eta)) * weight).sum(axis=-1))
 
 
-def choose_background(counts: Floats, edges: Floats, use: Mask | None = None, *, level: float = 0.05) -> Background | None:
+def choose_background(
+    counts: Floats, edges: Floats, use: Mask | None = None, *, level: float = 0.05
+) -> Background | None:
     """The lowest order that a higher one does not improve on significantly; None if no fit converges.
 
     Orders are compared by the likelihood ratio of one and of two more terms.  The highest order stays low
@@ -156,9 +160,7 @@ def _one(counts: Floats, edges: Floats, use: Mask | None, order: int) -> Backgro
         return None
     expected = np.exp(np.clip(design @ c[0], -_STEEPEST, _STEEPEST))
     bins = len(counts) if use is None else int(use.sum())
-    return Background(
-        order, c[0], expected, float(deviance(counts, expected, use)), bins - order - 1
-    )
+    return Background(order, c[0], expected, float(deviance(counts, expected, use)), bins - order - 1)
 
 
 def fit_with_bump(

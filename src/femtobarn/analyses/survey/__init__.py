@@ -1,4 +1,4 @@
-"""Is there a bump in any invariant-mass spectrum?
+"""The survey: is there a bump in any invariant-mass spectrum, and in which.
 
 Each event falls into one exclusive final state; in it the mass of every allowed combination of leading
 objects is accumulated, exactly and sparsely, so that no division of the work can change a bit of it.

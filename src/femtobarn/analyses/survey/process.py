@@ -161,7 +161,8 @@ def _objects(events: Events, ctx: Context, out: Outcome) -> dict[str, Objects]:
         sound = is_sound(item)
         if not sound.all():
             out.warn(
-                f"{ctx.dataset.name}: {kind} with impossible numbers (not finite, pt < 0 or |eta| > 20) are left out",
+                f"{ctx.dataset.name}: {kind} with impossible numbers are left out "
+                "(not finite, pt < 0 or |eta| > 20)",
                 int((~sound).sum()),
             )
         keep = sound & _passes(item, _cuts(ctx, kind), _unit(schema, kind))

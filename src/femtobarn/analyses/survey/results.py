@@ -33,7 +33,9 @@ def tables(stored: Stored) -> dict[str, dict[str, list[Any]]]:
         sumw = rounded(spectra.state_sumw) if spectra.weighted else spectra.state_events.astype(np.float64)
         named = [(spectra.names[int(code)], i) for i, code in enumerate(spectra.state)]
         for name, i in sorted(named):
-            for key, value in zip(states, (dataset, name, int(spectra.state_events[i]), float(sumw[i])), strict=True):
+            for key, value in zip(
+                states, (dataset, name, int(spectra.state_events[i]), float(sumw[i])), strict=True
+            ):
                 states[key].append(value)
     signatures: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     for row in rows(stored):
@@ -52,17 +54,19 @@ def tables(stored: Stored) -> dict[str, dict[str, list[Any]]]:
 
 
 _COLUMNS: Final = (
-    "dataset", "final_state", "combination", "n", "sum_gev", "min_gev", "max_gev", "sumw", "sumw2", "overflow",
-    "peak_edge_gev", "n_main", "n_outliers", "nbins_main", "status", "reason",
+    "dataset", "final_state", "combination", "n", "sum_gev", "min_gev", "max_gev", "sumw", "sumw2",
+    "overflow",     "peak_edge_gev", "n_main", "n_outliers", "nbins_main", "status", "reason",
 )  # fmt: skip
 
 
 def _cells(row: Row) -> tuple[Any, ...]:
     s, cut = row.spectrum, row.cut
-    after: tuple[Any, ...] = ("", "", "", "") if cut is None else (cut.edge, cut.n_main, cut.n_outliers, cut.nbins)
+    after: tuple[Any, ...] = (
+        ("", "", "", "") if cut is None else (cut.edge, cut.n_main, cut.n_outliers, cut.nbins)
+    )
     return (
-        row.dataset, row.state, row.combination.name, s.n, s.total, s.low, s.high, s.sumw, s.sumw2, s.overflow,
-        *after, "exported" if row.exported else "rejected", row.reason,
+        row.dataset, row.state, row.combination.name, s.n, s.total, s.low, s.high, s.sumw, s.sumw2,
+        s.overflow, *after, "exported" if row.exported else "rejected", row.reason,
     )  # fmt: skip
 
 
@@ -78,7 +82,11 @@ def factors(stored: Stored) -> dict[str, float]:
         campaign = str(about.get("campaign", ""))
         lumi = weighting.luminosity_by_campaign.get(campaign, weighting.target_luminosity_fb)
         sumw = about.get("sumw")
-        sumw = sumw * stored.fraction_processed(dataset.name) if sumw else stored.outcome.sum_of(dataset.name, "sumw")
+        sumw = (
+            sumw * stored.fraction_processed(dataset.name)
+            if sumw
+            else stored.outcome.sum_of(dataset.name, "sumw")
+        )
         if lumi is not None and sumw:
             scale = float(about["xsec"]) * float(about.get("kfactor", 1.0)) * float(about.get("filteff", 1.0))
             out[dataset.name] = scale * lumi * PB_PER_FB / float(sumw)
@@ -103,7 +111,9 @@ def _histogram_files(stored: Stored, parameters: SurveyParameters) -> Iterator[t
             chosen.setdefault(row.dataset, []).append(row)
     several = len(chosen) > 1
     # A width suffix hides the charge tag from BumpNet: one file a width instead.
-    groups = [(width,) for width in parameters.widths] if parameters.naming == "bumpnet" else [parameters.widths]
+    groups = (
+        [(width,) for width in parameters.widths] if parameters.naming == "bumpnet" else [parameters.widths]
+    )
     for dataset, found in chosen.items():
         for widths in groups:
             made = list(_made(found, parameters, widths, scale[dataset]))
@@ -115,12 +125,23 @@ def _histogram_files(stored: Stored, parameters: SurveyParameters) -> Iterator[t
 
 
 def _made(
-    found: Iterable[Row], parameters: SurveyParameters, widths: Sequence[float], factor: float, *, cut: bool = True
+    found: Iterable[Row],
+    parameters: SurveyParameters,
+    widths: Sequence[float],
+    factor: float,
+    *,
+    cut: bool = True,
 ) -> Iterator[Histogram1D]:
     for row in found:
         for width in widths:
             one = histogram(
-                row, parameters, width, naming=parameters.naming, grid=parameters.grid_width, factor=factor, cut=cut
+                row,
+                parameters,
+                width,
+                naming=parameters.naming,
+                grid=parameters.grid_width,
+                factor=factor,
+                cut=cut,
             )
             if one is not None:
                 yield one
@@ -137,7 +158,9 @@ def _as_files(
             yield f"histograms/{stem}{one.name}.root", root_file([one])
         return
     name = Path(parameters.filename)
-    suffix = f"_width_{float(widths[0])}" if parameters.naming == "bumpnet" and len(parameters.widths) > 1 else ""
+    suffix = (
+        f"_width_{float(widths[0])}" if parameters.naming == "bumpnet" and len(parameters.widths) > 1 else ""
+    )
     yield f"histograms/{stem}{name.stem}{suffix}{name.suffix or '.root'}", root_file(made)
 
 
@@ -225,7 +248,11 @@ def verdict(stored: Stored) -> str:
 def _why_none(stored: Stored, found: Sequence[Row], parameters: SurveyParameters) -> str:
     reasons: dict[str, int] = {}
     for row in found:
-        text = row.reason if row.reason.startswith("no mass") else f"of a final state with fewer than {parameters.min_events} events"
+        text = (
+            row.reason
+            if row.reason.startswith("no mass")
+            else f"of a final state with fewer than {parameters.min_events} events"
+        )
         reasons[text] = reasons.get(text, 0) + 1
     large = sum(
         int((item.state_events >= parameters.min_events).sum()) for item in stored.outcome.spectra.values()
@@ -233,7 +260,8 @@ def _why_none(stored: Stored, found: Sequence[Row], parameters: SurveyParameters
     with_combination = {(row.dataset, row.state) for row in found if "fewer than" not in row.reason}
     parts = [f"{number} signatures {text}" for text, number in sorted(reasons.items())]
     parts.append(
-        f"{large} final states have at least {parameters.min_events} events, {len(with_combination)} of them a combination"
+        f"{large} final states have at least {parameters.min_events} events, "
+        f"{len(with_combination)} of them a combination"
     )
     return "; ".join(parts)
 
@@ -279,7 +307,9 @@ def to_search(stored: Stored) -> list[SpectrumToSearch]:
     return out
 
 
-def search(stored: Stored, *, toys: int = 400, seed: int = 1, injection: Injection | None = None) -> dict[str, Any]:
+def search(
+    stored: Stored, *, toys: int = 400, seed: int = 1, injection: Injection | None = None
+) -> dict[str, Any]:
     """``search`` of fit.json."""
     return search_all(to_search(stored), toys=toys, seed=seed, injection=injection)
 
@@ -298,9 +328,8 @@ def headline(stored: Stored, fitted: Mapping[str, Any]) -> str:
     classified = sum(int(item.state_events.sum()) for item in spectra)
     states, signatures = sum(len(item.state) for item in spectra), sum(len(item) for item in spectra)
     exported = sum(row.exported for row in rows(stored)) if signatures else 0
-    text = (
-        f"{classified} events in {states} final states, {signatures} mass spectra, {exported} of them exported."
-    )
+    text = f"{classified} events in {states} final states, {signatures} mass spectra, "
+    text += f"{exported} of them exported."
     found = fitted.get("search", {}).get("global", {})
     if found.get("p_global") is not None:
         text += (

@@ -58,7 +58,8 @@ def rows(stored: Stored) -> Iterator[Row]:
         arrays = _arrays(stored, dataset, parameters)
         events = dict(zip(spectra.state.tolist(), spectra.state_events.tolist(), strict=True))
         order = sorted(
-            range(len(spectra)), key=lambda i: (spectra.names[int(spectra.of[i])], spectra.items[spectra.item[i]])
+            range(len(spectra)),
+            key=lambda i: (spectra.names[int(spectra.of[i])], spectra.items[spectra.item[i]]),
         )
         for i in order:
             spectrum = spectra.spectrum(i)
@@ -106,8 +107,9 @@ def _row(
     if values is None:
         return Row(dataset, state, combo, spectrum, cut_grid)
     after = values[(values >= max(cut_grid.edge, low))]
-    return Row(dataset, state, combo, spectrum, cut_grid,
-               main=after[after < min(cut_grid.end, high)], outliers=after[after >= min(cut_grid.end, high)])  # fmt: skip
+    end = min(cut_grid.end, high)
+    main, outliers = after[after < end], after[after >= end]
+    return Row(dataset, state, combo, spectrum, cut_grid, main=main, outliers=outliers)
 
 
 def _cut(
@@ -148,8 +150,8 @@ def histogram(
     return Histogram1D(
         name=histogram_name(row, parameters, width, naming=naming),
         edges=edges,
-        values=np.bincount(at, weights=values, minlength=n),
-        variances=np.bincount(at, weights=variances, minlength=n),
+        values=np.bincount(at, weights=values, minlength=n).astype(np.float64),
+        variances=np.bincount(at, weights=variances, minlength=n).astype(np.float64),
         entries=float(counts.sum()),
         title=f"{row.dataset} {row.state} {row.combination.name}",
         moments=tuple(float(item) for item in moments),  # type: ignore[arg-type]
@@ -167,7 +169,11 @@ def _base(
         if row.cut is None:
             return None
         if row.main is not None and parameters.post_processing == "legacy":
-            chosen = row.main if parameters.exclude_outliers or row.outliers is None else np.concatenate([row.main, row.outliers])
+            chosen = (
+                row.main
+                if parameters.exclude_outliers or row.outliers is None
+                else np.concatenate([row.main, row.outliers])
+            )
             filled, number = np.unique((chosen / grid).astype(np.int64), return_counts=True)
             first = int(row.cut.edge / grid)
             weights = number.astype(np.float64)
@@ -182,7 +188,9 @@ def _base(
     return (bins, values, variances, counts, first) if len(bins) else None
 
 
-def _edges(row: Row, parameters: SurveyParameters, width: float, grid: float, first: int, last: int) -> Floats:
+def _edges(
+    row: Row, parameters: SurveyParameters, width: float, grid: float, first: int, last: int
+) -> Floats:
     """Bin edges from a base bin to behind the last filled one."""
     if parameters.binning == "resolution":
         return combination_edges(row.combination.picks, first, last, grid)
@@ -198,7 +206,9 @@ def histogram_name(row: Row, parameters: SurveyParameters, width: float, *, nami
     counts, tag = unpack(row.spectrum.state)
     if naming == "plain":
         return f"ROI_{row.signature}_width_{float(width)}"
-    used = {LETTERS[kind_] for kind_ in parameters.types} | {LETTERS[i] for i in range(len(TYPES)) if counts[i]}
+    used = {LETTERS[kind_] for kind_ in parameters.types} | {
+        LETTERS[i] for i in range(len(TYPES)) if counts[i]
+    }
     order, optional = ("emjg", "tbZ") if naming == "classic" else ("embjZ", "gt")
     letters = [*order, *(letter for letter in optional if letter in used)]
     category = "_".join(f"{counts[LETTERS.index(letter)]}{letter}x" for letter in letters)
