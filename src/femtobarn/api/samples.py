@@ -38,6 +38,13 @@ class _DimuonToy(_Toy):
     events: int = Field(20_000, ge=1, description="events in the file")
 
 
+class _SurveyToy(_Toy):
+    events: int = Field(20_000, ge=1, le=20_000_000, description="events in the file")
+    signal: int = Field(160, ge=0, description="events with the particle that makes the bump")
+    mass: float = Field(250.0, ge=60, le=3000, description="its mass", json_schema_extra={"unit": "GeV"})
+    width: float = Field(5.0, gt=0, description="width of its peak", json_schema_extra={"unit": "GeV"})
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     """What can be generated: settings, releases (the first is the default), and how it is written."""
@@ -96,7 +103,7 @@ def data_make(
     Parameters
     ----------
     job : str
-        ``h4l``, ``hyy`` or ``dimuon``.
+        ``h4l``, ``hyy``, ``dimuon`` or ``survey``.
     out : path
         Folder; made if missing, files of an earlier call are replaced.
     release : str, optional
@@ -106,7 +113,8 @@ def data_make(
     settings : sequence of str
         ``NAME=VALUE``, as ``--set`` takes them.
     **values
-        The same by name: ``mu``, ``scale``, ``mass`` (h4l, hyy); ``events`` (dimuon).
+        The same by name: ``mu``, ``scale``, ``mass`` (h4l, hyy); ``events`` (dimuon);
+        ``events``, ``signal``, ``mass``, ``width`` (survey).
 
     Raises
     ------
@@ -131,6 +139,8 @@ def data_make(
 def _release(job: str, known: _Job, name: str | None) -> str:
     if name is None:
         return known.releases[0]
+    if name in known.releases:
+        return name
     release = find_release(name).name
     if release not in known.releases:
         raise UsageError(
@@ -173,6 +183,12 @@ def _write_dimuon(job: str, out: Path, *, release: str, seed: int, events: int) 
     return out / "fileset.json"
 
 
+def _write_survey(job: str, out: Path, *, release: str, seed: int, **values: Any) -> Path:
+    from femtobarn import samples
+
+    return samples.make_physlite(out, release=release, seed=seed, **values)
+
+
 def _write_records(out: Path, dataset: Dataset, truth: Mapping[str, Any]) -> None:
     """fileset.json and truth.json of one dataset."""
     write_fileset(out / "fileset.json", [dataset])
@@ -188,6 +204,7 @@ _JOBS: Final[Mapping[str, _Job]] = MappingProxyType(
         ),
         "hyy": _Job(_HiggsToy, ("atlas-2020", "atlas-2025", "cms-nanoaod"), _write_higgs),
         "dimuon": _Job(_DimuonToy, ("cms-nanoaod",), _write_dimuon),
+        "survey": _Job(_SurveyToy, ("physlite", "physlite-rntuple"), _write_survey),
     }
 )
 

@@ -74,5 +74,6 @@ def _shapes(exported: Sequence[Row], label: Label) -> Drawing:
     entries = np.array([row.cut.n_main if row.cut else 0 for row in exported], dtype=np.float64)
     return scatter(
         bins, entries, name="04_histogram_metadata", label=label,
-        x_label="Bins from the peak to the first gap", y_label="Entries", title="How long and how full the exported spectra are", log=True,
+        x_label="Bins from the peak to the first gap", y_label="Entries",
+        title="How long and how full the exported spectra are", log=True,
     )  # fmt: skip

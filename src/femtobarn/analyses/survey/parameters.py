@@ -189,7 +189,10 @@ class SurveyParameters(Parameters):
 
     @model_validator(mode="after")
     def _consistent(self) -> SurveyParameters:
-        tables = {"particle_counts": self.particle_counts, "kinematic_cuts": self.kinematic_cuts}
+        tables: dict[str, dict[str, Any]] = {
+            "particle_counts": dict(self.particle_counts),
+            "kinematic_cuts": dict(self.kinematic_cuts),
+        }
         for table, entries in tables.items():
             for name in entries:
                 if name not in KNOWN_TYPES:
