@@ -168,7 +168,9 @@ def test_links_and_images_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_no_machine_paths(page: Path) -> None:
-    found = re.findall(r"(?<![\w.~-])/(?:home|work|tmp|root|afs|eos|Users)/\S+", page.read_text(encoding="utf-8"))
+    found = re.findall(
+        r"(?<![\w.~-])/(?:home|work|tmp|root|afs|eos|Users)/\S+", page.read_text(encoding="utf-8")
+    )
     assert not found
 
 

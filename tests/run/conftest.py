@@ -102,7 +102,17 @@ class Toy:
 
     def command(self, out: Path, *more: str) -> list[str]:
         files = [item for option in self.files for item in ("--files", option)]
-        return ["run", str(self.analysis), *files, "--out", str(out), "--process-only", "--part-events", "50", *more]
+        return [
+            "run",
+            str(self.analysis),
+            *files,
+            "--out",
+            str(out),
+            "--process-only",
+            "--part-events",
+            "50",
+            *more,
+        ]
 
 
 @pytest.fixture(scope="session")

@@ -96,7 +96,9 @@ def test_stopped_by_a_signal(toy, tmp_path, tools, femtobarn, reference, number,
 
 def test_workers_do_not_outlive_a_killed_main_process(toy, tmp_path, tools, femtobarn):
     run = tmp_path / "run"
-    process = femtobarn.start(*toy.command(run, "--executor", "processes", "--workers", "1", "--set", "delay=30"))
+    process = femtobarn.start(
+        *toy.command(run, "--executor", "processes", "--workers", "1", "--set", "delay=30")
+    )
     tools.wait_for(lambda: len(children(process.pid)) >= 2)
     workers = children(process.pid)
     time.sleep(1)

@@ -49,7 +49,12 @@ def survey_entries(surveys: Mapping[str, Spectra]) -> Iterator[tuple[str, str]]:
                 "underflow": False, "overflow": True, "circular": False,
                 "metadata": {"name": "mass", "label": "mass [GeV]"},
             }  # fmt: skip
-            content = {"uhi_schema": _SCHEMA, "axes": [axis], "storage": storage, "metadata": about}
+            content = {
+                "uhi_schema": _SCHEMA,
+                "axes": [axis],
+                "storage": storage,
+                "metadata": {"survey": about},
+            }
             yield f"{dataset}/{state}/{item}", json.dumps(content, sort_keys=True)
 
 
@@ -63,11 +68,11 @@ def _states(spectra: Spectra) -> dict[str, Any]:
             {"type": "category_str", "categories": names, "flow": False, "metadata": {"name": "final_state"}}
         ],
         "storage": {"type": "double", "values": events},
-        "metadata": {
+        "metadata": {"survey": {
             "state": [int(state) for state in spectra.state], "sumw": sumw, "weighted": spectra.weighted,
             "states_of": spectra.states_of, "items": list(spectra.items),
             "grid": [spectra.grid.width, spectra.grid.bins],
-        },
+        }},
     }  # fmt: skip
 
 
@@ -85,15 +90,15 @@ def read_surveys(archive: zipfile.ZipFile) -> dict[str, Spectra]:
 
 def _read(archive: zipfile.ZipFile, states: str, names: list[str]) -> Spectra:
     head = json.loads(archive.read(f"{states}.json"))
-    about = head["metadata"]
+    about = head["metadata"]["survey"]
     items = tuple(about["items"])
     number = {item: i for i, item in enumerate(items)}
     rows = []
     for name in names:
         content = json.loads(archive.read(f"{name}.json"))
-        rows.append((content["metadata"]["state"], number[name.rsplit("/", 1)[1]], content))
+        rows.append((content["metadata"]["survey"]["state"], number[name.rsplit("/", 1)[1]], content))
     rows.sort(key=lambda row: row[:2])
-    meta = [row[2]["metadata"] for row in rows]
+    meta = [row[2]["metadata"]["survey"] for row in rows]
     storage = [_within(row[2]["storage"], about["grid"][1]) for row in rows]
     filled = [len(item["values"]) for item in storage]
     weighted = bool(about["weighted"])
