@@ -7,6 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A deadline would be a timed assertion: the first call of a kernel compiles it.
+settings.register_profile("femtobarn", deadline=None)
+settings.load_profile("femtobarn")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("FEMTOBARN_SHARED", ROOT.parent / "shared"))

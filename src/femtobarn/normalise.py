@@ -73,15 +73,14 @@ def _simulation(
     meta = dataset.metadata
     group = str(meta.get("group", dataset.process))
     facts = {name: value[0] for name, value in stored.outcome.facts.get(dataset.name, {}).items() if value}
-    cross_section = overrides.get(
-        dataset.name, overrides.get(dataset.process, meta.get("xsec", facts.get("xsec")))
-    )
+    # One source for cross-section, k-factor and filter efficiency: they belong together.
+    source: Mapping[str, Any] = meta if "xsec" in meta else facts
+    cross_section = overrides.get(dataset.name, overrides.get(dataset.process, source.get("xsec")))
     if cross_section is None:
         return Normalisation(group, 0.0, "no cross-section is known", usable=False)
     luminosity = lumi if lumi is not None else meta.get("lumi", release.lumi)
     product = float(luminosity) * PB_PER_FB * float(cross_section)
-    product *= float(meta.get("kfactor", facts.get("kfactor", 1.0)))
-    product *= float(meta.get("filteff", facts.get("filteff", 1.0)))
+    product *= float(source.get("kfactor", 1.0)) * float(source.get("filteff", 1.0))
     return _divide(stored, dataset.name, group, product, meta.get("sumw", facts.get("sumw")))
 
 
@@ -194,7 +193,7 @@ def yields(
             row = rows.setdefault(norm.process, {"value": 0.0, "stat": 0.0, "variations": {}})
             row["value"] += value
             row["stat"] = float(np.hypot(row["stat"], np.sqrt(variance)))
-            for label in labels:
+            for label in labels if dataset.kind == "mc" else ():
                 varied = (region, dataset.name, label)
                 shifted = (
                     float(histogram.values(varied, flow=True).sum()) * norm.factor

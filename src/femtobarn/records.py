@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-__all__ = ["NOMINAL", "Count", "Dataset", "FileRef", "Kind", "Part", "Variation"]
+__all__ = ["NOMINAL", "Count", "Dataset", "FileRef", "Kind", "Part", "Variation", "both_sides"]
 
 Kind = Literal["data", "mc"]
 
@@ -110,6 +110,16 @@ class Variation:
     def label(self) -> str:
         """``nominal``, ``<name>_up``, ``<name>_down`` or the varied sample's name."""
         return f"{self.name}_{self.direction}" if self.direction else self.name
+
+    @property
+    def sign(self) -> int:
+        """+1 for up, -1 for down, 0 otherwise."""
+        return {"up": 1, "down": -1}.get(self.direction, 0)
+
+
+def both_sides(name: str) -> tuple[Variation, Variation]:
+    """The two sides of a source of uncertainty."""
+    return Variation(name, "up"), Variation(name, "down")
 
 
 NOMINAL: Final = Variation("nominal")

@@ -31,6 +31,7 @@ NOTHING = dict.fromkeys(
         "decorrelate",
         "channels",
         "patch",
+        "engine",
     )
 ) | {
     "limit": False,
@@ -144,5 +145,9 @@ def test_flags_become_options() -> None:
 def test_nothing_to_fit_says_so(tmp_path: Path) -> None:
     with pytest.raises(FemtobarnError, match="no such file"):
         api.fit(tmp_path / "absent.json")
+    workspace(tmp_path / "model.json")
+    with pytest.raises(FemtobarnError, match=r"no such file or directory .did you mean 'model.json'"):
+        api.fit(tmp_path / "modell")
+    (tmp_path / "x.root").touch()
     with pytest.raises(UsageError, match="neither a run directory nor a model"):
         api.fit(tmp_path / "x.root")

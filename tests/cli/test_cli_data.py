@@ -33,13 +33,6 @@ def test_make_dimuon_runs_with_the_starter_analysis(cli, tmp_path):
     assert drawn["label"] == "femtobarn toy simulation"
 
 
-def test_make_published_histograms(cli, tmp_path):
-    assert cli("data", "make", "h4l", "--release", "cms-run1", "--set", "mu=1.5", "--out", "toy").code == 0
-    (dataset,) = read_fileset(tmp_path / "toy" / "fileset.json")
-    assert len(dataset.files) == 9
-    assert json.loads((tmp_path / "toy" / "truth.json").read_text())["mu"] == 1.5
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

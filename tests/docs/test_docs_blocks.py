@@ -27,6 +27,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+#: Their blocks are run by tests/cli/test_cli_docs.py, with files of their own.
+ELSEWHERE = {"docs/cli.md", "docs/sixth-analysis.md"}
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 FENCE = re.compile(r"^( *)```(\w*)\s*$")
@@ -117,10 +119,11 @@ def run_command(command: Command, folder: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ELSEWHERE])
 def test_blocks_run_and_show_what_they_print(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    page = ROOT / name
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     namespace: dict[str, object] = {"__name__": page.stem}
@@ -159,9 +162,8 @@ def test_links_and_images_exist(page: Path) -> None:
             continue
         name, _, anchor = target.partition("#")
         place = page.parent / name if name else page
-        if not place.exists():
-            missing.append(target)
-        elif anchor and anchor not in anchors(place.read_text(encoding="utf-8")):
+        exists = place.exists()
+        if not exists or (anchor and anchor not in anchors(place.read_text(encoding="utf-8"))):
             missing.append(target)
     assert not missing
 
@@ -191,3 +193,23 @@ def test_the_runner_notices_what_is_wrong(tmp_path: Path) -> None:
     (code,) = commands(next(blocks("```console\n$ femtobarn runn\n```\n")))
     with pytest.raises(AssertionError, match="did you mean"):
         run_command(code, tmp_path)
+
+
+def test_the_run_file_page_names_every_setting() -> None:
+    from femtobarn.analysis import find_analysis
+    from femtobarn.config import Execution, RunFile
+
+    text = (ROOT / "docs" / "run-file.md").read_text(encoding="utf-8")
+    first_cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    named = set(re.findall(r"`(\w+)`", " ".join(first_cells)))
+    models = [RunFile, Execution, *(find_analysis(job).parameters for job in ("h4l", "hyy"))]
+    assert {name for model in models for name in model.model_fields} <= named
+
+
+def test_the_import_picture_shows_the_rooms_there_are() -> None:
+    import runpy
+
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = runpy.run_path(str(ROOT / "docs" / "make_import_picture.py"))["rooms"]()
+    drawn = re.findall(r"^(\w+) +-> ", page, flags=re.MULTILINE)
+    assert drawn == rooms, "renew it with: python docs/make_import_picture.py --write"

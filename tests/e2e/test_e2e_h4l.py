@@ -226,3 +226,110 @@ def test_wrong_release_is_seen_before_anything_is_processed(tmp_path: Path, atla
     with pytest.raises((LossError, DataError), match="looks like atlas-2020"):
         run(tmp_path / "r", "atlas-2025", atlas_2020)
     assert not (tmp_path / "r" / "hists.zip").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "median", "window", "inside"),
+    [("Zmumu_Run2011A", 10583, 90.2799, (80, 100), 8720), ("peakdata3", 19519, 9.42654, (9, 9.7), 19519)],
+)
+def test_standard_candles(
+    tmp_path: Path,
+    shared: Shared,
+    name: str,
+    rows: int,
+    median: float,
+    window: tuple[float, float],
+    inside: int,
+) -> None:
+    finished = run(tmp_path / "r", "cms-run1", f"data={shared(f'data/B/{name}.csv')}")
+    with (finished.path / "tables" / "pairs.csv").open() as file:
+        masses = np.array([float(row["mass"]) for row in csv.DictReader(file)])
+    assert len(masses) == rows
+    assert np.median(masses) == pytest.approx(median, abs=2e-3)
+    assert ((masses >= window[0]) & (masses <= window[1])).sum() == pytest.approx(inside, abs=2)
+
+
+def toy_nanoaod(tmp_path: Path) -> Path:
+    from femtobarn import samples
+
+    return samples.make("h4l", tmp_path / "toy", release="cms-nanoaod", simulate=False).parent / "data.root"
+
+
+def test_lumi_mask_removes_candidates_not_only_cutflow_rows(tmp_path: Path) -> None:
+    file = toy_nanoaod(tmp_path)
+    every = candidates(run(tmp_path / "all", "cms-nanoaod", f"data={file}"))
+    chosen = {int(row["run"]) for row in every[:1]}
+    mask = tmp_path / "golden.json"
+    mask.write_text(json.dumps({str(number): [[1, 100000]] for number in chosen}))
+    masked = run(tmp_path / "masked", "cms-nanoaod", f"data={file}", settings=(f"lumi_mask={mask}",))
+    kept = [row for row in every if int(row["run"]) in chosen]
+    assert 0 < len(kept) < len(every)
+    assert candidates(masked) == kept
+    assert cuts(masked)[-1] == len(kept)
+    assert masked.result.outcome.histograms["m4l_full"].values(
+        ("4l", "data", "nominal"), flow=True
+    ).sum() == len(kept)
+
+
+def test_overlapping_inputs_are_noticed(tmp_path: Path) -> None:
+    """The same events in two files that are not copies of each other, as two data streams have them."""
+    import uproot
+
+    file = toy_nanoaod(tmp_path)
+    with uproot.open(file) as source, uproot.recreate(tmp_path / "again.root") as target:
+        arrays = {
+            name: branch.array() for name, branch in source["Events"].items() if not name.startswith("n")
+        }
+        target.mktree("Events", {name: array.type for name, array in arrays.items()})
+        target["Events"].extend(arrays)
+    out = tmp_path / "r"
+    files = (f"data={file}", f"data={tmp_path / 'again.root'}")
+    api.run(api.Request(what="h4l", release="cms-nanoaod", files=files, out=str(out), executor="serial"))
+    warnings = json.loads((out / "manifest.json").read_text())["warnings"]
+    assert any("listed more than once" in warning for warning in warnings)
+
+
+def test_mass_scale_moves_the_peak(tmp_path: Path) -> None:
+    from femtobarn import samples
+
+    made = samples.make("h4l", tmp_path / "toy", release="atlas-2025", scale=0.1)
+    request = api.Request(
+        what="h4l",
+        release="atlas-2025",
+        fileset=str(made),
+        settings=("m4l_scale=0.01",),
+        out=str(tmp_path / "r"),
+        executor="serial",
+    )
+    histogram = api.run(request, process_only=True).result.outcome.histograms["m4l_full"]
+    centres = np.arange(1.5, 900, 3)
+    means = {
+        label: float(np.average(centres, weights=histogram.values(("4l", "ggH", label))))
+        for label in ("nominal", "m4l_scale_up", "m4l_scale_down")
+    }
+    assert means["m4l_scale_up"] / means["nominal"] == pytest.approx(1.01, abs=2e-3)
+    assert means["m4l_scale_down"] / means["nominal"] == pytest.approx(0.99, abs=2e-3)
+    assert not any(key[1] == "data" and key[2] != "nominal" for key in histogram.blocks)
+
+
+def test_factors_of_the_cross_section_come_from_one_source() -> None:
+    """A fileset's effective cross-section is not multiplied by efficiencies that the events state."""
+    from femtobarn.analysis import Stored, find_analysis
+    from femtobarn.catalog import RELEASES
+    from femtobarn.normalise import simulation_factors
+    from femtobarn.outcome import Outcome
+    from femtobarn.records import Dataset
+
+    parameters = find_analysis("h4l").parameters()
+    outcome = Outcome.empty("x")
+    for name, value in (("xsec", 4.0), ("kfactor", 1.5), ("filteff", 0.5), ("sumw", 1000.0)):
+        outcome.add_fact(name, np.array([value]))
+
+    def factor(**metadata: float) -> float:
+        dataset = Dataset("x", (), {"kind": "mc", **metadata})
+        stored = Stored("h4l", (dataset,), parameters, outcome, {"x": (10, 10)})
+        return simulation_factors(stored, release=RELEASES["atlas-2025"], lumi=1.0)["x"].factor
+
+    assert factor() == pytest.approx(1000 * 4.0 * 1.5 * 0.5 / 1000)
+    assert factor(xsec=2.0) == pytest.approx(1000 * 2.0 / 1000)
+    assert factor(xsec=2.0, kfactor=1.1, sumw=500.0) == pytest.approx(1000 * 2.0 * 1.1 / 500)

@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from femtobarn.export.datacard import export_datacard, legal_names, read_datacard
-from femtobarn.export.hepdata import ChannelAxis, export_hepdata
+from femtobarn.export.hepdata import export_hepdata
 from femtobarn.export.pyhf import export_pyhf
 from femtobarn.stats import Model, fit, read_workspace
+from femtobarn.stats.build import ChannelAxis
 from femtobarn.stats.transform import correlate
 from femtobarn.stats.workspace_reader import parse_workspace
 

@@ -43,10 +43,10 @@ def test_too_many_pulls_keep_the_surprising_ones():
     many = {f"p{i}": parameter(pull=0.01 * i, value=0.01 * i, hesse=1.0) for i in range(70)}
     drawing = pulls({"labels": list(many), "parameters": many}, name="p", label=LABEL)
     kept = {row["parameter"] for row in drawing.numbers["pulls"]}
-    assert len(kept) == 60
+    assert len(kept) == 25
     assert "p69" in kept
     assert "p0" not in kept
-    assert "10 closest to their prior are left out" in drawing.caption
+    assert "45 closest to their prior are left out" in drawing.caption
 
 
 def test_ranking_sorts_by_impact_after_the_fit():

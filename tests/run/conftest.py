@@ -35,7 +35,7 @@ class Toy(Parameters):
     cut: float = Field(0.0, description="x above")
     delay: float = Field(0.0, description="seconds a part takes")
     deadly: int = Field(-1, description="event that kills the worker")
-    mercy: str = Field("", description="file that appears before the worker is killed, so that it is killed once")
+    mercy: str = Field("", description="file that appears before the kill, so that there is one")
 
 
 def process(events, ctx):

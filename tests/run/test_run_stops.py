@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import time
@@ -13,7 +12,7 @@ import pytest
 
 from femtobarn import api
 
-CHOICES = random.Random(20)
+CHOICES = random.Random(20)  # noqa: S311 - moments, not secrets
 
 
 @pytest.fixture
@@ -64,7 +63,7 @@ def test_killed_at_any_moment(toy, tmp_path, tools, femtobarn, reference, attemp
 def test_killed_before_the_first_part(toy, tmp_path, tools, femtobarn, reference):
     run = tmp_path / "run"
     process = femtobarn.start(*toy.command(run, "--set", "delay=0.05"))
-    tools.wait_for(lambda: (run / "manifest.json").exists())
+    tools.wait_for((run / "manifest.json").exists)
     process.kill()
     process.communicate()
     api.resume(run)
@@ -133,14 +132,15 @@ def test_workers_that_cannot_start(toy, tmp_path, femtobarn):
     stand_in = tmp_path / "script.py"
     stand_in.write_text(
         "from femtobarn import api\n"
-        f"api.run(api.Request(what={str(toy.analysis)!r}, files={toy.files!r}, out={str(tmp_path / 'run')!r},"
-        "executor='processes', workers=1), process_only=True)\n"
+        f"api.run(api.Request(what={str(toy.analysis)!r}, files={toy.files!r}, "
+        f"out={str(tmp_path / 'run')!r}, executor='processes', workers=1), process_only=True)\n"
     )
     import subprocess
     import sys
 
-    done = subprocess.run([sys.executable, stand_in], capture_output=True, text=True, env=os.environ, check=False,
-                          timeout=100)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, stand_in], capture_output=True, text=True, check=False, timeout=100
+    )
     assert done.returncode == 1
     assert "worker processes end before they start" in done.stderr
     assert "if __name__ == '__main__'" in done.stderr

@@ -52,6 +52,7 @@ def test_the_acceptance_request_on_the_agc_workspace(shared):
     assert out["significance"]["z0"] > 50
     assert out["significance"]["log_p0"] < -100
     assert set(outcome.tables) == {
+        "observed.csv",
         "yields_prefit.csv",
         "yields_postfit.csv",
         "ranking.csv",

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
     from femtobarn.api.demos import Demos, demo
-    from femtobarn.api.exporting import export
+    from femtobarn.api.bumpnet import check_bumpnet
+    from femtobarn.api.export_targets import target_names
+    from femtobarn.api.exporting import Exported, export
     from femtobarn.api.files import Probed, data_files, data_fileset, data_probe
     from femtobarn.api.fitting import fit, fit_directory
     from femtobarn.api.inputs import Request
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 _WHERE: Final = {
     "Checked": "checking",
     "Demos": "demos",
+    "Exported": "exporting",
     "Finished": "runs",
     "MadeSamples": "samples",
     "OpenRun": "results",
@@ -42,6 +45,7 @@ _WHERE: Final = {
     "SurveyRequest": "surveys",
     "analysis_of": "checking",
     "check": "checking",
+    "check_bumpnet": "bumpnet",
     "data_files": "files",
     "data_fileset": "files",
     "data_list": "samples",
@@ -67,11 +71,13 @@ _WHERE: Final = {
     "survey": "surveys",
     "survey_again": "surveys",
     "survey_plan": "surveys",
+    "target_names": "export_targets",
 }
 
 __all__ = [
     "Checked",
     "Demos",
+    "Exported",
     "Finished",
     "MadeSamples",
     "OpenRun",
@@ -81,6 +87,7 @@ __all__ = [
     "SurveyRequest",
     "analysis_of",
     "check",
+    "check_bumpnet",
     "data_files",
     "data_fileset",
     "data_list",
@@ -106,6 +113,7 @@ __all__ = [
     "survey",
     "survey_again",
     "survey_plan",
+    "target_names",
 ]
 
 

@@ -1,63 +1,257 @@
-"""The verb ``export``: results in other programs' formats."""
+"""The verb ``export``: a run or a model in, the files of another program out."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from femtobarn.errors import UsageError, nearest
-from femtobarn.run.files import write_text
+from femtobarn.api.export_targets import TARGETS, Target, target_names
+from femtobarn.api.fit_files import is_fit, stored_model
+from femtobarn.errors import DataError, StoreError, UsageError, nearest
+from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json
 
-__all__ = ["FORMATS", "export"]
+if TYPE_CHECKING:
+    from femtobarn.stats.fitting import FitResult
+    from femtobarn.stats.run_fit import FitOptions, LoadedModel
+
+__all__ = ["Exported", "Source", "export", "to_csv", "to_datacard", "to_hepdata", "to_json", "to_pyhf"]
+
+_MODEL_FILES: Final = (".json", ".yml", ".yaml")
+#: Yields read back from a datacard agree with the model to this (relative).
+_SAME: Final = 1e-9
 
 
-def export(what: str | Path, *, to: str, out: str | Path, **options: Any) -> Any:
-    """Write a run or a file in another program's format.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is exported: a run directory, the directory of a fit, or a model file.
+
+    Attributes
+    ----------
+    options : FitOptions or None
+        Measurement, channels, patch and other changes of the model that were asked for.
+    manifest : mapping
+        Of a directory; empty for a file.
+    """
+
+    path: Path
+    options: FitOptions | None = None
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is the run of an analysis, with histograms."""
+        return bool(self.manifest) and not is_fit(self.path)
+
+    def model(self) -> LoadedModel:
+        """Its likelihood."""
+        from femtobarn.stats.run_fit import load_model
+
+        return stored_model(self.path, self.options) if self.manifest else load_model(self.path, self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Files written, and what the format could not hold or a reader must know."""
+
+    paths: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+
+def export(
+    path: str | Path, to: str, *, out: str | Path | None = None, options: FitOptions | None = None
+) -> Exported:
+    """Write a run or a model in another program's format.
 
     Parameters
     ----------
-    what : run directory or file
-    to : name of a format, one of :data:`FORMATS`
-    out : folder
-    options : of the format
+    path : path
+        A run directory, the directory of a fit, a pyhf workspace (JSON) or a cabinetry model (YAML).
+    to : str
+        One of :func:`femtobarn.api.export_targets.target_names`.
+    out : path, optional
+        File or directory to write; by default named after the source and the format.
+    options : FitOptions, optional
+        Measurement, channels, patch, pruning: how the likelihood is changed before.
 
     Raises
     ------
     UsageError
-        Unknown format, or it cannot be made of this input.
+        There is no such format, or the run has nothing for it.
     """
-    if to not in FORMATS:
+    source = _source(Path(path), options)
+    target = _target(to, str(source.manifest.get("analysis", "")))
+    stem = source.path.resolve().name if source.manifest else source.path.stem
+    place = Path(out) if out is not None else Path(f"{stem}_{target.name}{target.suffix}")
+    if place.resolve() == source.path.resolve():
+        raise UsageError("is what is exported", where=str(place), action="choose another --out")
+    if not target.suffix and place.exists() and not place.is_dir():
+        raise UsageError(f"is a file; {to} is a directory", where=str(place), action="choose another --out")
+    if target.suffix and place.is_dir():
         raise UsageError(
-            f"there is no export to {to!r}",
-            near=nearest(to, FORMATS),
-            action="formats: " + ", ".join(FORMATS),
+            f"is a directory; {to} is a file", where=str(place), action=f"--out {place}/NAME{target.suffix}"
         )
-    return FORMATS[to](Path(what), Path(out), **options)
+    module, _, name = target.where.partition(":")
+    write: Callable[[Source, Path], Exported] = getattr(importlib.import_module(module), name)
+    return write(source, place)
 
 
-def _bumpnet(what: Path, out: Path, *, check: bool = False, skipped_bins: float | None = None) -> Any:
-    """Spectra for BumpNet; a ROOT file can only be judged."""
-    from femtobarn.export.bumpnet import CHECK_FILE, LoaderCuts, check_file, verdict_table
-
-    if skipped_bins is not None and not 0 <= skipped_bins < 1:
-        raise UsageError(f"--skipped-bins must be at least 0 and below 1, not {skipped_bins:g}")
-    if what.is_dir():
-        from femtobarn.analyses.survey.results import bumpnet
-        from femtobarn.api.results import load_stored
-
-        stored = load_stored(what, "survey")
-        cuts = LoaderCuts(
-            skipped_bins=stored.parameters.skipped_bins if skipped_bins is None else skipped_bins
+def _source(path: Path, options: FitOptions | None) -> Source:
+    if path.is_dir():
+        if not (path / "manifest.json").exists():
+            raise UsageError("is not a run directory", where=str(path), action="name a run or a workspace")
+        return Source(path, options, read_json(path / "manifest.json"))
+    if not path.exists():
+        beside = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError("no such file or directory", where=str(path), near=nearest(path.name, beside))
+    if path.suffix.lower() not in _MODEL_FILES:
+        raise UsageError(
+            "is neither a run directory nor a model",
+            where=str(path),
+            action="name a run, a pyhf workspace (.json) or a cabinetry model (.yml)",
         )
-        return bumpnet(stored, out, cuts, write=not check)
-    if not check:
-        raise UsageError("a file can only be judged", where=str(what), action="add --check")
-    verdicts = check_file(what, LoaderCuts(skipped_bins=skipped_bins or 0.0))
-    write_text(out / CHECK_FILE, verdict_table(verdicts))
-    return verdicts
+    return Source(path, options)
 
 
-#: Formats by name; one line a format.
-FORMATS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType({"bumpnet": _bumpnet})
+def _target(to: str, analysis: str) -> Target:
+    found = [one for one in TARGETS if one.name == to and one.analysis in ("", analysis)]
+    if found:
+        return max(found, key=lambda one: one.analysis)
+    others = [one.analysis for one in TARGETS if one.name == to]
+    if others:
+        raise UsageError(f"--to {to} is for runs of {' and '.join(others)} only")
+    names = target_names()
+    raise UsageError(
+        f"there is no format {to!r}", near=nearest(to, names), action=f"choose {', '.join(names)}"
+    )
+
+
+def to_pyhf(source: Source, out: Path) -> Exported:
+    """The likelihood as pyhf JSON; what is read back is checked to be the same function."""
+    from femtobarn.export.pyhf import export_pyhf
+    from femtobarn.stats.model import read_workspace
+
+    model = source.model().model
+    written = export_pyhf(model, out)
+    if not model.workspace.correlations:
+        again = read_workspace(out, measurement=model.measurement.name, interp=model.interpolation)
+        if again.twice_nll(model.init) != model.twice_nll(model.init):
+            raise StoreError("does not read back as the same likelihood", where=str(out))
+    return Exported((out,), written.notes)
+
+
+def to_datacard(source: Source, out: Path) -> Exported:
+    """A Combine datacard with shapes and a table of names; its yields are read back and compared."""
+    import numpy as np
+
+    from femtobarn.export.datacard import export_datacard, read_datacard
+    from femtobarn.stats.transform import uncorrelated
+
+    model = source.model().model
+    card = export_datacard(model, out)
+    back = read_datacard(out)
+    for channel in uncorrelated(model.workspace)[0].channels:
+        there = back.processes[card.names["channels"][channel.name]]
+        for sample in channel.samples:
+            if not np.allclose(
+                there[card.names["processes"][sample.name]], sample.data, rtol=_SAME, atol=0.0
+            ):
+                raise StoreError(
+                    f"{sample.name} in {channel.name} does not read back", where=str(card.shapes)
+                )
+    return Exported((card.card, card.shapes, card.mapping), card.notes)
+
+
+def to_hepdata(source: Source, out: Path) -> Exported:
+    """A HEPData submission: tables of the fit, correlations and the likelihood."""
+    from femtobarn.export.hepdata import export_hepdata
+    from femtobarn.stats.fitting import fit
+
+    loaded = source.model()
+    notes: list[str] = []
+    result: FitResult | None = fit(loaded.model, fixed=_held(source))
+    if result is not None and not result.ok:
+        notes.append(f"the fit failed ({result.message}): the tables hold the expectation before it")
+        result = None
+    if (source.manifest.get("config") or {}).get("options", {}).get("asimov"):
+        notes.append("the tables hold a fit of the observed data; the run's own was of Asimov data")
+    written = export_hepdata(loaded.model, out, result=result, axes=loaded.axes, comment=_comment(source))
+    return Exported(written.files, tuple(notes))
+
+
+def _held(source: Source) -> dict[str, float]:
+    """Values of parameters that the fit of a run held fixed."""
+    file = source.path / "fit.json"
+    if not source.manifest or not file.exists():
+        return {}
+    parameters = read_json(file).get("mle", {}).get("parameters", {})
+    return {
+        name: one["value"] for name, one in parameters.items() if one["fixed"] and one["value"] is not None
+    }
+
+
+def _comment(source: Source) -> str:
+    """What a submission says of itself: what it is, and what it is not."""
+    said = [str(source.manifest.get(key) or "") for key in ("title", "headline")]
+    text = ". ".join(part.rstrip(".") for part in said if part) or f"Likelihood {source.path.name}"
+    if source.manifest.get("origin") == "toy":
+        return f"{text}. femtobarn toy simulation: no detector recorded any of it."
+    return f"{text}. Made with femtobarn; not a result of any collaboration."
+
+
+def to_json(source: Source, out: Path) -> Exported:
+    """Rows of histograms or yields as JSON."""
+    columns, notes = _columns(source)
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    write_json(out, {"schema_version": SCHEMA_VERSION, "rows": rows})
+    return Exported((out,), notes)
+
+
+def to_csv(source: Source, out: Path) -> Exported:
+    """Rows of histograms or yields as CSV."""
+    columns, notes = _columns(source)
+    write_csv(out, columns)
+    return Exported((out,), notes)
+
+
+def _columns(source: Source) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
+    """Normalised histograms of a run; else observed events and yields of a model."""
+    if not source.is_run:
+        return _yields(source), ()
+    from femtobarn.api.results import normalised
+    from femtobarn.export.histograms import histogram_columns
+
+    stored, factors = normalised(source.path)
+    blind = getattr(stored.parameters, "blind", None) is not None
+    notes = [f"{name}: {norm.note}" for name, norm in factors.items() if norm.note]
+    if blind:
+        notes.append("the run is blinded: data are left out")
+    if stored.lost_fraction:
+        notes.append(f"{100 * stored.lost_fraction:.3g} % of the events are missing in this run")
+    columns = histogram_columns(stored, factors, data=not blind)
+    return columns, tuple(notes)
+
+
+def _yields(source: Source) -> dict[str, list[Any]]:
+    """Observed events, and the expectation with errors before (and after) the fit, a row a bin and sample."""
+    from femtobarn.stats.fitting import fit
+    from femtobarn.stats.tables import observed_table, prefit_covariance, yields_table
+
+    loaded = source.model()
+    model = loaded.model
+    names = ("stage", "channel", "bin", "low", "high", "sample", "value", "error")
+    bins = observed_table(model, None, loaded.axes).rows
+    ends = {(channel, b): (low, high) for channel, b, _, _, low, high, _ in bins}
+    rows: list[tuple[Any, ...]] = [
+        ("observed", channel, b, low, high, "data", events, None)
+        for channel, b, _, _, low, high, events in bins
+    ]
+    tables = [("prefit", yields_table(model, model.init, prefit_covariance(model)))]
+    result = fit(model, fixed=_held(source)) if source.manifest else None
+    if result is not None and result.ok:
+        tables.append(("postfit", yields_table(model, result.values, result.covariance)))
+    for stage, table in tables:
+        rows += [(stage, c, b, *ends[c, b], sample, *numbers) for c, b, sample, *numbers in table.rows]
+    return {name: [row[k] for row in rows] for k, name in enumerate(names)}

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import femtobarn
-from femtobarn.api.results import fit_figures, refit
-from femtobarn.errors import FitError, UsageError
-from femtobarn.run.files import SCHEMA_VERSION, write_json, write_text
-from femtobarn.stats.run_fit import FitOptions, FitOutcome, load_model, run_fit
+from femtobarn.api.fit_files import FIT, fit_drawings, is_fit, stored_model, write_fit_tables
+from femtobarn.api.results import refit
+from femtobarn.errors import DataError, FitError, UsageError, nearest
+from femtobarn.run.files import SCHEMA_VERSION, read_json, write_json, write_text
+from femtobarn.stats.run_fit import FitOptions, FitOutcome, LoadedModel, load_model, run_fit
 from femtobarn.stats.workspace import write_workspace
 
-__all__ = ["fit", "fit_directory"]
+__all__ = ["draw_fit", "fit", "fit_directory"]
 
 _MODEL_FILES: Final = (".json", ".yml", ".yaml")
 
@@ -33,7 +34,7 @@ def fit(
     Parameters
     ----------
     path : path
-        A run directory, ``WORKSPACE.json`` or ``MODEL.yml``.
+        A run directory, ``WORKSPACE.json`` or ``MODEL.yml``; the directory of a fit is fitted again.
     options : FitOptions, optional
         What to do besides the fit; for a run these come on top of what its analysis asks for.
     out : path, optional
@@ -44,21 +45,29 @@ def fit(
     FitError
         The fit failed; fit.json says how.
     """
-    source, where = Path(path), fit_directory(path, out)
-    if source.is_dir():
-        fitted = refit(copied_run(source, out), options)
+    source, where, asked = Path(path), fit_directory(path, out), options or FitOptions()
+    if source.is_dir() and not is_fit(source):
+        fitted = refit(copied_run(source, out), asked)
+    elif source.is_dir():
+        fitted = _fit_model(source, stored_model(source, asked), asked, where, command)
     elif source.suffix.lower() in _MODEL_FILES:
-        fitted = _fit_file(source, options or FitOptions(), where, command)
+        fitted = _fit_model(source, load_model(source, asked), asked, where, command)
     else:
-        raise UsageError(
-            "is neither a run directory nor a model",
-            where=str(path),
-            action="name a run, a pyhf workspace (.json) or a cabinetry model (.yml)",
-        )
+        raise _neither(source)
     if fitted.get("mle", {}).get("status") == "failed" or fitted.get("status") == "failed":
         reason = fitted.get("mle", fitted).get("message", "")
         raise FitError(f"the fit failed: {reason}", where=str(where / "fit.json"))
     return fitted
+
+
+def _neither(source: Path) -> DataError | UsageError:
+    action = "name a run, a pyhf workspace (.json) or a cabinetry model (.yml)"
+    if source.exists():
+        return UsageError("is neither a run directory nor a model", where=str(source), action=action)
+    beside = [item.name for item in source.parent.iterdir()] if source.parent.is_dir() else []
+    return DataError(
+        "no such file or directory", where=str(source), near=nearest(source.name, beside), action=action
+    )
 
 
 def fit_directory(path: str | Path, out: str | Path | None = None) -> Path:
@@ -78,57 +87,84 @@ def copied_run(run: Path, out: str | Path | None) -> Path:
     return target
 
 
-def _fit_file(source: Path, options: FitOptions, out: Path, command: Sequence[str]) -> Mapping[str, Any]:
-    """Fit a model file and make ``out`` a run directory of it."""
-    from femtobarn.plot import Label, save
-    from femtobarn.report import read_inputs, render
-
-    loaded = load_model(source, options)
-    outcome = run_fit(loaded, replace(options, postfit=True))
-    if out.is_dir() and any(out.iterdir()) and not (out / "fit.json").exists():
+def _fit_model(
+    source: Path, loaded: LoadedModel, options: FitOptions, out: Path, command: Sequence[str]
+) -> Mapping[str, Any]:
+    """Fit a model and make ``out`` a run directory of it."""
+    if out.exists() and not out.is_dir():
+        raise UsageError("is a file, not a directory", where=str(out), action="choose another --out")
+    if out.is_dir() and any(out.iterdir()) and not is_fit(out):
         raise UsageError(
-            "the directory is not empty and holds no fit", where=str(out), action="choose another --out"
+            "the directory is not empty and holds no fit of a file",
+            where=str(out),
+            action="choose another --out",
         )
+    outcome = run_fit(loaded, dataclasses.replace(options, postfit=True))
     out.mkdir(parents=True, exist_ok=True)
     fitted = outcome.fit_json
     write_json(out / "fit.json", fitted)
     write_workspace(outcome.model.workspace, out / "workspace.json")
-    for name, table in outcome.tables.items():
-        write_text(out / "tables" / name, table.to_csv())
-    names = []
-    for drawing in fit_figures(fitted, Label("Likelihood fit")):
-        names.append(drawing.name)
-        save(drawing, out / "plots")
-    write_json(out / "manifest.json", _manifest(source, loaded.inputs, fitted, outcome, names, command))
-    write_text(out / "report.html", render(read_inputs(out)))
+    write_fit_tables(out, outcome.tables)
+    write_json(out / "manifest.json", _manifest(source, loaded, options, outcome, command))
+    draw_fit(out)
     return fitted
 
 
+def draw_fit(folder: Path) -> list[Path]:
+    """Draw the figures of a fit and write its report again; returns the paths of the figures."""
+    from femtobarn.plot import Label, save
+    from femtobarn.report import read_inputs, render
+
+    manifest, fitted = read_json(folder / "manifest.json"), read_json(folder / "fit.json")
+    asimov = (manifest["config"].get("options") or {}).get("asimov")
+    label = Label("Likelihood fit", extra="Asimov data" if asimov else "")
+    plots = folder / "plots"
+    for old in plots.glob("*.*"):
+        old.unlink()
+    paths, names = [], []
+    for drawing in fit_drawings(folder, fitted, label):
+        names.append(drawing.name)
+        paths += save(drawing, plots)
+    write_json(folder / "manifest.json", {**manifest, "figures": names})
+    write_text(folder / "report.html", render(read_inputs(folder)))
+    return paths
+
+
 def _manifest(
-    source: Path,
-    inputs: Sequence[str],
-    fitted: Mapping[str, Any],
-    outcome: FitOutcome,
-    figures: Sequence[str],
-    command: Sequence[str],
+    source: Path, loaded: LoadedModel, options: FitOptions, outcome: FitOutcome, command: Sequence[str]
 ) -> dict[str, Any]:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    poi = outcome.model.poi
-    found = fitted["mle"]["parameters"].get(poi) if poi else None
-    text = f"Fit of {source.name}: {fitted['mle']['status']}."
-    if found is not None and found["hesse"] is not None:
-        text = f"{poi} = {found['value']:.4g} ± {found['hesse']:.2g} ({source.name})."
+    fitted, default = outcome.fit_json, FitOptions()
+    asked = {
+        item.name: value
+        for item in dataclasses.fields(options)
+        if (value := getattr(options, item.name)) != getattr(default, item.name)
+    }
+    inputs = dict.fromkeys([str(source), *loaded.inputs])
     return {
         "schema_version": SCHEMA_VERSION,
         "femtobarn": femtobarn.__version__,
-        "analysis": "fit",
+        "analysis": FIT,
         "title": f"Fit of {source.name}",
         "command": list(command),
-        "config": {"model": str(source)},
+        "config": {"analysis": FIT, "model": str(source), "options": asked},
         "inputs": [{"path": n, "size": Path(n).stat().st_size} for n in inputs if Path(n).is_file()],
         "warnings": list(fitted.get("warnings", ())),
-        "figures": list(figures),
-        "headline": text,
+        "figures": [],
+        "headline": _headline(source, fitted),
         "started": now,
         "finished": now,
     }  # fmt: skip
+
+
+def _headline(source: Path, fitted: Mapping[str, Any]) -> str:
+    """What was fitted and its parameter of interest, in a line."""
+    mle, poi = fitted["mle"], fitted["workspace"]["poi"]
+    found = mle["parameters"].get(poi) or mle["parameters"].get(f"{poi}[0]") if poi else None
+    if mle["status"] == "failed":
+        return f"The fit of {source.name} failed."
+    if found is None:
+        return f"Fit of {source.name}: −2 ln L = {mle['twice_nll']:.6g}."
+    if found["hesse"] is None:
+        return f"{poi} = {found['value']:.4g}, at its bound ({source.name})."
+    return f"{poi} = {found['value']:.4g} ± {found['hesse']:.2g} ({source.name})."

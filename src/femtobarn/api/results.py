@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from femtobarn.analysis import Analysis, Normalisation, Stored, find_analysis
+from femtobarn.api.fit_files import fit_drawings, is_fit, write_fit_tables
 from femtobarn.errors import DataError, UsageError, nearest
 from femtobarn.normalise import normalisations, yields
 from femtobarn.records import NOMINAL
@@ -23,7 +24,7 @@ from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json
 if TYPE_CHECKING:
     from femtobarn.stats.run_fit import FitOptions
 
-__all__ = ["OpenRun", "finish", "fit_figures", "open_run", "plot", "refit", "report"]
+__all__ = ["OpenRun", "finish", "normalised", "open_run", "plot", "refit", "report"]
 
 #: The observable that yields.json counts, if the analysis does not say: its first histogram.
 _REGION_ALL: Final = "all"
@@ -115,6 +116,12 @@ def _factors(analysis: Analysis, stored: Stored) -> dict[str, Normalisation]:
     return normalisations(stored, analysis.normalise(stored) if analysis.normalise else None)
 
 
+def normalised(path: Path) -> tuple[Stored, dict[str, Normalisation]]:
+    """The raw results of a finished run, and the factor of each dataset."""
+    _, analysis, stored = _load(path)
+    return stored, _factors(analysis, stored)
+
+
 def finish(folder: RunDirectory, analysis: Analysis) -> str:
     """All later steps of a run whose raw results are written; returns the headline."""
     stored = folder.stored(analysis)
@@ -180,11 +187,13 @@ def _fit_model(
     if spec is None:
         return {}
     from femtobarn.stats.build import build_workspace
+    from femtobarn.stats.patch import apply_patch_file
     from femtobarn.stats.run_fit import FitOptions, prepare, run_fit
     from femtobarn.stats.workspace import write_workspace
+    from femtobarn.stats.workspace_reader import parse_workspace
 
     built = build_workspace(spec)
-    write_workspace(built.workspace, folder.path / "workspace.json")
+    workspace = built.workspace
     poi = (asked.poi if asked is not None else None) or spec.poi
     asked = asked or FitOptions()
     options = dataclasses.replace(
@@ -196,9 +205,11 @@ def _fit_model(
         postfit=True,
         profile=tuple(dict.fromkeys([*asked.profile, *([poi] if poi else [])])),
     )
-    outcome = run_fit(prepare(built.workspace, options, notes=built.notes), options)
-    for name, table in outcome.tables.items():
-        write_text(folder.path / "tables" / name, table.to_csv())
+    if options.patch:
+        workspace = parse_workspace(apply_patch_file(workspace.to_json(), options.patch))
+    outcome = run_fit(prepare(workspace, options, notes=built.notes, axes=built.axes), options)
+    write_workspace(outcome.model.workspace, folder.path / "workspace.json")
+    write_fit_tables(folder.path, outcome.tables)
     return dict(outcome.fit_json)
 
 
@@ -221,25 +232,11 @@ def _plot(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapp
     label = _label(stored, folder.manifest())
     own = analysis.figures(stored, fitted) if analysis.figures else _plain_figures(analysis, stored, label)
     paths, names = [], []
-    for drawing in itertools.chain(own, fit_figures(fitted, label)):
+    for drawing in itertools.chain(own, fit_drawings(folder.path, fitted, label)):
         names.append(drawing.name)
         paths += save(drawing, target)
     folder.note(figures=names)
     return paths
-
-
-def fit_figures(fitted: Mapping[str, Any], label: Any) -> Iterator[Any]:
-    """What every likelihood fit shows: pulls, ranking, scans."""
-    from femtobarn.plot import fits
-
-    if fitted.get("kind") != "histfactory" or fitted["mle"]["status"] == "failed":
-        return
-    yield fits.pulls(fitted["mle"], name="pulls", label=label)
-    if fitted.get("ranking"):
-        poi = str(fitted["workspace"]["poi"])
-        yield fits.ranking(fitted["ranking"], name="ranking", label=label, poi=poi)
-    for entry in fitted.get("scans", ()):
-        yield fits.scan(entry, name=f"scan_{entry['parameter']}", label=label)
 
 
 def _label(stored: Stored, manifest: Mapping[str, Any]) -> Any:
@@ -293,6 +290,12 @@ def refit(path: Path, options: FitOptions | None = None) -> Mapping[str, Any]:
     if analysis.infer is None and analysis.model is None:
         raise UsageError(f"{analysis.name} has no inference step", where=str(path))
     fitted = _fit(folder, analysis, stored, options)
+    if options is not None and fitted.get("kind") != "histfactory" and options != type(options)():
+        raise UsageError(
+            f"this run of {analysis.name} has no HistFactory model: the options of the fit mean nothing here",
+            where=str(path),
+            action=f"femtobarn fit {path}",
+        )
     _headline(folder, analysis, stored, fitted)
     _plot(folder, analysis, stored, fitted)
     _report(folder)
@@ -301,6 +304,10 @@ def refit(path: Path, options: FitOptions | None = None) -> Mapping[str, Any]:
 
 def plot(path: str | Path) -> list[Path]:
     """Draw a run's figures again."""
+    if is_fit(Path(path)):
+        from femtobarn.api.fitting import draw_fit
+
+        return draw_fit(Path(path))
     folder, analysis, stored = _load(Path(path))
     file = folder.path / "fit.json"
     return _plot(folder, analysis, stored, json.loads(file.read_text()) if file.exists() else {})
@@ -308,5 +315,7 @@ def plot(path: str | Path) -> list[Path]:
 
 def report(path: str | Path) -> Path:
     """Write a run's report again."""
+    if is_fit(Path(path)):
+        return _report(RunDirectory(Path(path)))
     folder, _, _ = _load(Path(path))
     return _report(folder)

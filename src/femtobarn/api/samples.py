@@ -154,23 +154,7 @@ def _release(job: str, known: _Job, name: str | None) -> str:
 def _write_higgs(job: str, out: Path, *, release: str, seed: int, **values: Any) -> Path:
     from femtobarn import samples
 
-    if release == "cms-run1":
-        return _write_histograms(job, out, seed=seed, **values)
     return samples.make(job, out, release=release, seed=seed, **values)
-
-
-def _write_histograms(job: str, out: Path, *, seed: int, mu: float, scale: float, mass: float) -> Path:
-    """Histogram files as CMS published them; the selection names their datasets itself."""
-    from femtobarn import samples
-
-    if scale != 1.0:
-        raise UsageError("scale cannot be set for published histograms: their statistics are fixed",
-                         action="leave --set scale= out")  # fmt: skip
-    samples.make_cms_histograms(out, seed=seed, mu=mu, mass=mass)
-    files = tuple(FileRef(path.name) for path in sorted(out.glob("Toy_*.root")))
-    _write_records(out, Dataset("toy", files, {"origin": "toy", "release": "cms-run1"}),
-                   {"job": job, "release": "cms-run1", "seed": seed, "mu": mu, "mass_gev": mass})  # fmt: skip
-    return out / "fileset.json"
 
 
 def _write_dimuon(job: str, out: Path, *, release: str, seed: int, events: int) -> Path:
@@ -199,9 +183,7 @@ def _write_records(out: Path, dataset: Dataset, truth: Mapping[str, Any]) -> Non
 #: What ``data make`` makes; one line a job.
 _JOBS: Final[Mapping[str, _Job]] = MappingProxyType(
     {
-        "h4l": _Job(
-            _HiggsToy, ("atlas-2020", "atlas-2025", "atlas-2016", "cms-nanoaod", "cms-run1"), _write_higgs
-        ),
+        "h4l": _Job(_HiggsToy, ("atlas-2020", "atlas-2025", "atlas-2016", "cms-nanoaod"), _write_higgs),
         "hyy": _Job(_HiggsToy, ("atlas-2020", "atlas-2025", "cms-nanoaod"), _write_higgs),
         "dimuon": _Job(_DimuonToy, ("cms-nanoaod",), _write_dimuon),
         "survey": _Job(_SurveyToy, ("physlite", "physlite-rntuple"), _write_survey),

@@ -19,11 +19,11 @@ VERBS: Final = {
     "resume": ("resume", "finish a run that was stopped or lost parts"),
     "status": ("status", "how far a run is"),
     "merge": ("merge", "add the slices of a run, verifying that none is missing"),
-    "fit": ("fit", "repeat the inference of a run"),
+    "fit": ("fit", "fit a workspace or a model, or repeat the inference of a run"),
     "plot": ("plot", "draw the figures of a run again"),
     "report": ("report", "write the report of a run again"),
     "survey": ("survey", "fill every mass spectrum of every final state"),
-    "export": ("export", "write results in another program's format"),
+    "export": ("export", "write results in other programs' formats"),
     "new": ("new", "write a small analysis of your own to start from"),
     "data": ("data", "find, inspect and make input files"),
 }

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from femtobarn.cli import options as o
+from femtobarn.cli.fit_answer import answer_lines
 from femtobarn.cli.fit_options import parse_options
 from femtobarn.cli.screen import answer, say, show_json
 
@@ -58,6 +59,7 @@ def fit(
         Text,
         typer.Option(metavar="MASS,WIDTH,EVENTS", help="add a bump to all spectra first (with --search)"),
     ] = None,
+    engine: Annotated[Text, typer.Option(metavar="own|pyhf", help="what finds the best fit")] = None,
     json: o.Json = False,
 ) -> None:
     """Fit a run, a pyhf workspace or a cabinetry model; writes fit.json, tables, figures and a report."""
@@ -70,17 +72,22 @@ def fit(
         measurement=measurement, poi=poi, interp=interp, fix=fix, profile=profile, ranking=ranking, scan=scan,
         scan2d=scan2d, hypotest=hypotest, limit=limit, cl=cl, significance=significance, gof=gof, toys=toys,
         seed=seed, asimov=asimov, prune=prune, smooth=smooth, correlate=correlate, decorrelate=decorrelate,
-        postfit=postfit, channels=channels, patch=patch,
+        postfit=postfit, channels=channels, patch=patch, engine=engine,
     )  # fmt: skip
     where = api.fit_directory(model, out)
     fitted = api.fit(model, options, out=out, command=o.command_line())
-    if json:
-        show_json(fitted)
-        return
-    answer(api.open_run(where).manifest["headline"])
     for warning in fitted.get("warnings", ()):
         say(f"warning: {warning}")
-    answer(f"wrote {where / 'fit.json'}   report: {where / 'report.html'}")
+    if json:
+        show_json(fitted)
+    else:
+        answer(api.open_run(where).manifest["headline"])
+        for line in answer_lines(fitted):
+            answer(f"  {line}")
+        answer(f"wrote {where / 'fit.json'}   report: {where / 'report.html'}")
+    if fitted.get("not_done"):
+        say(f"not everything could be done: {', '.join(fitted['not_done'])} failed (see the warnings)")
+        raise typer.Exit(1)
 
 
 def _search(

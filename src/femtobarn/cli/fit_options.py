@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,21 +11,21 @@ from femtobarn.errors import UsageError, nearest
 if TYPE_CHECKING:
     from femtobarn.stats.run_fit import FitOptions
 
-__all__ = ["parse_options"]
+__all__ = ["model_options", "parse_options"]
 
 
 def parse_options(**flags: Any) -> FitOptions:
     """Options of a fit from the values of the flags, by flag name."""
     from femtobarn.stats.run_fit import FitOptions
 
-    smooth = flags["smooth"]
-    if smooth not in (None, "353QH"):
-        raise UsageError(f"--smooth: there is no algorithm {smooth!r}", near=nearest(smooth, ["353QH"]),
-                         action="choose 353QH")  # fmt: skip
-    gof = flags["gof"]
-    if gof not in (None, "saturated", "toys"):
-        raise UsageError(f"--gof: there is no method {gof!r}", near=nearest(gof, ["saturated", "toys"]),
-                         action="choose saturated or toys")  # fmt: skip
+    smooth = _chosen("smooth", flags["smooth"], ("353QH",))
+    gof = _chosen("gof", flags["gof"], ("saturated", "toys"))
+    engine = _chosen("engine", flags["engine"] or "own", ("own", "pyhf"))
+    for flag, low in (("toys", 0), ("seed", 0), ("prune", 0)):
+        if flags[flag] is not None and not flags[flag] >= low:
+            raise UsageError(f"--{flag}: {flags[flag]} is below {low}")
+    if not 0.0 < flags["cl"] < 1.0:
+        raise UsageError(f"--cl: {flags['cl']:g} does not lie between 0 and 1", action="write 0.95 for 95 %")
     return FitOptions(
         measurement=flags["measurement"],
         poi=flags["poi"],
@@ -49,7 +50,33 @@ def parse_options(**flags: Any) -> FitOptions:
         seed=flags["seed"],
         asimov=dict(_each("asimov", _commas(flags["asimov"]), _number_pair)) if flags["asimov"] else None,
         postfit=flags["postfit"],
+        engine=engine,
     )
+
+
+def model_options(
+    *, measurement: str | None, interp: str | None, channels: str | None, patch: str | None
+) -> Any:
+    """The flags that change a model and ask for nothing; None if none was given."""
+    from femtobarn.stats.run_fit import FitOptions
+
+    asked = FitOptions(
+        measurement=measurement,
+        interp=dict(_each("interp", _commas(interp), _word_pair)),
+        channels=tuple(_commas(channels)),
+        patch=patch,
+    )
+    return asked if asked != FitOptions() else None
+
+
+def _chosen(flag: str, value: str | None, known: Sequence[str]) -> Any:
+    if value is not None and value not in known:
+        raise UsageError(
+            f"--{flag}: there is no {value!r}",
+            near=nearest(value, known),
+            action=f"choose {' or '.join(known)}",
+        )
+    return value
 
 
 def _each(flag: str, texts: Sequence[str] | None, read: Callable[[str], Any]) -> list[Any]:
@@ -68,9 +95,12 @@ def _commas(text: str | None) -> list[str]:
 
 def _float(text: str, form: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise ValueError(form) from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(form)
+    return number
 
 
 def _word_pair(text: str) -> tuple[str, str]:
@@ -88,10 +118,10 @@ def _number_pair(text: str) -> tuple[str, float]:
 
 
 def _range(text: str) -> tuple[str, float, float, int]:
-    form = "PARAMETER=LOW:HIGH:POINTS"
+    form = "PARAMETER=LOW:HIGH:POINTS (at least 2 points)"
     name, found, rest = text.rpartition("=")
     numbers = rest.split(":")
-    if not found or len(numbers) != 3 or not numbers[2].isdigit():
+    if not found or len(numbers) != 3 or not numbers[2].isdecimal() or int(numbers[2]) < 2:
         raise ValueError(form)
     return name, _float(numbers[0], form), _float(numbers[1], form), int(numbers[2])
 

@@ -13,24 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from femtobarn.stats.build import ChannelAxis
 from femtobarn.stats.fitting import FitResult
 from femtobarn.stats.model import Model
 from femtobarn.stats.tables import Table, prefit_covariance, yields_table
 from femtobarn.stats.transform import uncorrelated
 from femtobarn.stats.workspace import write_workspace
 
-__all__ = ["ChannelAxis", "HepdataExport", "export_hepdata"]
+__all__ = ["HepdataExport", "export_hepdata"]
 
 _NO_KEYWORDS: Final[Mapping[str, tuple[str, ...]]] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelAxis:
-    """What a channel's bins mean: name, units ("" for none) and edges (bins + 1)."""
-
-    name: str
-    units: str
-    edges: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +120,7 @@ def _channel_table(model: Model, yields: Table, channel: str, axis: ChannelAxis)
     dependent = [{"header": _header("Data"), "values": observed}]
     dependent += [{"header": _header(_shown(name)), "values": values} for name, values in columns.items()]
     return {
-        "independent_variables": [{"header": _header(axis.name, axis.units), "values": bins}],
+        "independent_variables": [{"header": _header(axis.name, axis.unit), "values": bins}],
         "dependent_variables": dependent,
     }
 

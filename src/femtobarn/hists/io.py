@@ -50,12 +50,14 @@ def to_hist(histogram: Histogram, categories: Sequence[Sequence[str]] | None = N
         hist.axis.StrCategory(names, name=name, growth=not names, overflow=False)
         for name, names in zip(("region", "process", "variation"), found, strict=True)
     ]
-    out = hist.Hist(*observables, *labels, storage=bh.storage.Weight(), name=histogram.spec.name)
+    out: Any = hist.Hist(*observables, *labels, storage=bh.storage.Weight(), name=histogram.spec.name)
     view: Any = out.view(flow=True)
     for key in histogram.blocks:
         at = tuple(names.index(name) for names, name in zip(found, key, strict=True))
         view["value"][(..., *at)] = histogram.values(key, flow=True)
         view["variance"][(..., *at)] = histogram.variances(key, flow=True)
+    # An empty category and one that nobody filled look alike in an array, and are not the same.
+    out.filled = [list(key) for key in sorted(histogram.blocks)]
     return out
 
 
@@ -131,11 +133,13 @@ def _from_hist(name: str, source: Any) -> Histogram:
         )
     histogram = Histogram(HistSpec(name, tuple(axes)))
     view = source.view(flow=True)
+    filled = {tuple(key) for key in getattr(source, "filled", ())}
     for i, r in enumerate(region):
         for j, p in enumerate(process):
             for k, v in enumerate(variation):
                 key: Key = (str(r), str(p), str(v))
-                histogram.fill_binned(key, view["value"][..., i, j, k], view["variance"][..., i, j, k])
+                if key in filled:
+                    histogram.fill_binned(key, view["value"][..., i, j, k], view["variance"][..., i, j, k])
     return histogram
 
 

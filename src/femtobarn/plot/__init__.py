@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from femtobarn.plot.contours import contours
 from femtobarn.plot.drawing import Drawing, save
-from femtobarn.plot.fits import correlations, limit, pulls, ranking, scan
+from femtobarn.plot.fit_set import fit_set
+from femtobarn.plot.fits import correlations, limit, pulls, ranking, scan, toy_pulls
 from femtobarn.plot.mass_fit import mass_fit
 from femtobarn.plot.overview import bars, scatter, steps
 from femtobarn.plot.prepost import pre_post_fit
@@ -16,8 +18,10 @@ __all__ = [
     "Label",
     "ProcessStyle",
     "bars",
+    "contours",
     "correlations",
     "cutflow",
+    "fit_set",
     "limit",
     "mass_fit",
     "plane",
@@ -30,4 +34,5 @@ __all__ = [
     "spectrum_only",
     "stack",
     "steps",
+    "toy_pulls",
 ]

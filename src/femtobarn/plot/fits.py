@@ -12,16 +12,17 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from femtobarn.plot.drawing import Drawing
+from femtobarn.plot.names import literal
 from femtobarn.plot.panels import FloatArray
 from femtobarn.plot.style import BLUE, ORANGE, RED, Label, figure, style
 
-__all__ = ["correlations", "limit", "pulls", "ranking", "scan"]
+__all__ = ["correlations", "limit", "pulls", "ranking", "scan", "toy_pulls"]
 
 Row = Mapping[str, Any]
 
 #: Rows a figure can hold and still be read.
 _MOST_RANKED: Final = 20
-_MOST_CORRELATED: Final = 30
+_MOST_CORRELATED: Final = 20
 _MOST_PULLS: Final = 25
 
 
@@ -46,7 +47,7 @@ def scan(entry: Row, *, name: str, label: Label, title: str = "") -> Drawing:
         axes.set_ylim(0.0, top)
         if len(x) > 1:
             axes.set_xlim(x[0], x[-1])
-        axes.set_xlabel(parameter)
+        axes.set_xlabel(literal(parameter))
         axes.set_ylabel(r"$-2\,\Delta\ln L$")
         label.draw(axes)
     numbers = {
@@ -69,7 +70,7 @@ def pulls(mle: Row, *, name: str, label: Label, title: str = "Pulls") -> Drawing
     with style():
         fig, axes = figure(6.4, 1.3 + 0.24 * max(len(rows), 2))
         _draw_pulls(axes, rows)
-        axes.set_yticks(range(len(rows)), labels=[row["parameter"] for row in rows])
+        axes.set_yticks(range(len(rows)), labels=[literal(row["parameter"]) for row in rows])
         axes.set_xlabel(r"$(\hat{\theta} - \theta_0) / \Delta\theta$")
         label.draw(axes)
     caption = "Bands: one and two standard deviations of the prior; a short bar means the data constrain it."
@@ -139,8 +140,8 @@ def ranking(
         grid = fig.add_gridspec(1, 2, width_ratios=(3, 2))
         impact, pull = fig.add_subplot(grid[0]), fig.add_subplot(grid[1])
         _draw_impacts(impact, order)
-        impact.set_yticks(range(len(order)), labels=[str(row["parameter"]) for row in order])
-        impact.set_xlabel(f"impact on {poi}")
+        impact.set_yticks(range(len(order)), labels=[literal(str(row["parameter"])) for row in order])
+        impact.set_xlabel(f"impact on {literal(poi)}")
         _draw_pulls(
             pull, [{"pull": row.get("pull") or 0.0, "constraint": row.get("constraint")} for row in order]
         )
@@ -209,8 +210,9 @@ def correlations(mle: Row, *, name: str, label: Label, title: str = "Correlation
             np.ma.masked_invalid(part), cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest"
         )
         fig.colorbar(mesh, ax=axes, pad=0.02, shrink=0.85).set_label("correlation", loc="top")
-        axes.set_xticks(range(len(labels)), labels=labels, rotation=90)
-        axes.set_yticks(range(len(labels)), labels=labels)
+        shown = [literal(one) for one in labels]
+        axes.set_xticks(range(len(labels)), labels=shown, rotation=90)
+        axes.set_yticks(range(len(labels)), labels=shown)
         axes.tick_params(which="both", length=0, labelsize=9)
         axes.minorticks_off()
         _digits(axes, part)
@@ -291,7 +293,7 @@ def limit(
         if crossing is not None:
             axes.axvline(float(crossing), color=RED, linewidth=1.0, linestyle=":")
         axes.set_ylim(0.0, 1.05)
-        axes.set_xlabel(poi)
+        axes.set_xlabel(literal(poi))
         axes.set_ylabel(r"$CL_s$")
         label.draw(axes)
     numbers = {
@@ -307,3 +309,48 @@ def limit(
         else "No crossing."
     )
     return Drawing(name, fig, numbers, "CLs limit", said)
+
+
+def toy_pulls(study: Row, *, name: str, label: Label, poi: str = "") -> Drawing:
+    """Mean and width of the pulls over toys, a row a parameter: 0 and 1 for an unbiased fit.
+
+    Parameters
+    ----------
+    study : {n, seed, failed, pulls [{parameter, mean, width, ...}]}
+        ``fit.json``'s ``toys``.
+    poi : str
+        Always shown, and first.
+    """
+    rows = [row for row in study["pulls"] if row["mean"] is not None and row["width"] is not None]
+    left_out = max(len(rows) - _MOST_PULLS, 0)
+    if left_out:
+        rows = sorted(rows, key=lambda row: -max(abs(row["mean"]), abs(row["width"] - 1.0)))
+    rows = sorted(rows, key=lambda row: row["parameter"] not in (poi, f"{poi}[0]"))[:_MOST_PULLS]
+    fits = max(int(study["n"]) - int(study["failed"]), 1)
+    where = np.arange(len(rows))
+    with style():
+        fig, left = figure(7.4, 1.6 + 0.26 * max(len(rows), 2))
+        fig.delaxes(left)
+        grid = fig.add_gridspec(1, 2)
+        left, right = fig.add_subplot(grid[0]), fig.add_subplot(grid[1])
+        # Statistical errors of a mean and of a standard deviation of unit Gaussians.
+        for axes, key, ideal, error in (
+            (left, "mean", 0.0, fits**-0.5),
+            (right, "width", 1.0, (2.0 * fits) ** -0.5),
+        ):
+            values = np.array([row[key] for row in rows], dtype=np.float64)
+            axes.axvline(ideal, color="0.35", linewidth=0.9, linestyle="--")
+            axes.errorbar(values, where, xerr=error, fmt="o", color="black", markersize=4, elinewidth=1.3)
+            reach = max(0.3, 1.15 * float(np.max(np.abs(values - ideal), initial=0.0)) + error)
+            axes.set_xlim(ideal - reach, ideal + reach)
+            axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
+            axes.tick_params(axis="y", which="both", length=0)
+            axes.set_xlabel(f"{key} of the pulls")
+        left.set_yticks(where, labels=[literal(str(row["parameter"])) for row in rows])
+        right.set_yticks(where, labels=[])
+        label.draw(left, last=right)
+    caption = f"{study['n']} toys thrown at the best fit, {study['failed']} fits failed; bars: statistics."
+    if left_out:
+        caption += f" The {left_out} closest to 0 and 1 are left out."
+    numbers = {"n": study["n"], "failed": study["failed"], "pulls": rows, "label": label.text}
+    return Drawing(name, fig, numbers, "Pulls of toys", caption)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from femtobarn.plot.drawing import Drawing
+from femtobarn.plot.names import literal
 from femtobarn.plot.panels import (
     Band,
     FloatArray,
@@ -76,8 +77,8 @@ def pre_post_fit(
             nothing = Points(*(np.full(length, np.nan) for _ in range(3)))
             draw_ratio(panel, where, points or nothing, total)
             entries = _entries(main, where, points, stacked, total)
-            finish(main, entries, highest=max(tops), lowest=None, log=log, note=f"{channel}, {when}")
-            panel.set_xlabel(x_label)
+            finish(main, entries, highest=max(tops), lowest=None, log=log, note=f"{literal(channel)}, {when}")
+            panel.set_xlabel(literal(x_label))
         frames[0][0].set_ylabel("Events / bin")
         frames[1][1].set_ylabel("")
         label.draw(frames[0][0], last=frames[1][0])
@@ -128,7 +129,7 @@ def _entries(
 ) -> list[tuple[Any, str]]:
     handles = draw_stack(main, edges, stacked)
     entries = [] if points is None else [(draw_points(main, edges, points), "Data")]
-    entries += [(h, layer.label) for h, layer in reversed(list(zip(handles, stacked, strict=True)))]
+    entries += [(h, literal(layer.label)) for h, layer in reversed(list(zip(handles, stacked, strict=True)))]
     return [*entries, (draw_band(main, edges, total.low, total.high), "total unc.")]
 
 

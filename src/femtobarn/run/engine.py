@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,7 +94,7 @@ class _Fold:
     parts: Sequence[Part]
     outcome: Outcome
     keys: dict[int, str | None] = field(default_factory=dict)
-    damaged: list[Part] = field(default_factory=list)
+    damaged: deque[Part] = field(default_factory=deque)
     position: int = 0
 
     def settle(self, number: int, key: str | None) -> None:
@@ -158,17 +159,11 @@ def execute(
     job = Job(source or analysis.name, parameters.model_dump(mode="python"), str(store.folder))
     with closing(_Account(plan, ledger, progress)) as account:
         waiting = _known(account, fold, store, chosen, keys)
-        for attempt in range(1, _TRIES + 1):
-            if not waiting:
-                break
-            with closing(executor(job, _tasks(plan, waiting, keys))) as results:
+        while waiting or fold.damaged:
+            with closing(executor(job, _tasks(plan, waiting, fold.damaged, keys))) as results:
                 for result in results:
-                    entry = account.enter(result, attempt)
-                    fold.settle(entry.part, entry.key if entry.good else None)
-            waiting = _unread(fold)
-        for part in waiting:
-            account.enter(TaskResult(part, keys[part.number], error=_unreadable(store, keys, part)), _TRIES)
-            fold.settle(part.number, None)
+                    tried = account.enter(_unless_hopeless(result, account, store))
+                    fold.settle(tried.part, tried.key if tried.good else None)
         entries = account.entries
     summary = summarise(plan, chosen, entries, wall_s=time.perf_counter() - started)
     return RunResult(fold.outcome, summary, entries, processed_events(plan, entries))
@@ -176,9 +171,9 @@ def execute(
 
 def _known(
     account: _Account, fold: _Fold, store: Store, parts: Sequence[Part], keys: Sequence[str]
-) -> list[Part]:
+) -> deque[Part]:
     """Settle the parts that are done already; the others are returned."""
-    waiting = []
+    waiting: deque[Part] = deque()
     for part in parts:
         key = keys[part.number]
         if key in store:
@@ -186,24 +181,24 @@ def _known(
             fold.settle(part.number, key)
         else:
             waiting.append(part)
-    return waiting + _unread(fold)
+    return waiting
 
 
-def _unread(fold: _Fold) -> list[Part]:
-    """Parts whose stored outcome turned out to be damaged."""
-    damaged, fold.damaged = fold.damaged, []
-    return damaged
-
-
-def _unreadable(store: Store, keys: Sequence[str], part: Part) -> str:
-    return f"{store.path(keys[part.number])}: the stored result was damaged {_TRIES} times: check this disk"
-
-
-def _tasks(plan: Plan, parts: Sequence[Part], keys: Sequence[str]) -> Iterator[Task]:
+def _tasks(plan: Plan, waiting: deque[Part], damaged: deque[Part], keys: Sequence[str]) -> Iterator[Task]:
+    """Parts to process, those first whose stored outcome turned out to be damaged: the sum waits for them."""
     # Without its files: a thousand of them need not travel with every part.
     datasets = {d.name: Dataset(d.name, (), d.metadata) for d in plan.datasets}
-    for part in parts:
+    while damaged or waiting:
+        part = damaged.popleft() if damaged else waiting.popleft()
         yield Task(part, keys[part.number], plan.files[part.file], datasets[part.dataset])
+
+
+def _unless_hopeless(result: TaskResult, account: _Account, store: Store) -> TaskResult:
+    """A result, or a failure if what is stored of this part has been damaged again and again."""
+    if result.error or account.tries[result.part.number] < _TRIES:
+        return result
+    reason = f"{store.path(result.key)}: the stored result was damaged {_TRIES} times: check this disk"
+    return replace(result, error=reason, events=0)
 
 
 class _Account:
@@ -211,6 +206,7 @@ class _Account:
 
     def __init__(self, plan: Plan, ledger: Path | None, progress: Progress | None) -> None:
         self.entries: dict[int, Entry] = {}
+        self.tries: Counter[int] = Counter()
         self._plan = plan
         self._progress = progress
         self._book = Ledger(ledger, plan.digest) if ledger is not None else None
@@ -228,14 +224,15 @@ class _Account:
         else:
             self._write(self._entry(part, key, "cached", events=part.entries))
 
-    def enter(self, result: TaskResult, attempt: int) -> Entry:
+    def enter(self, result: TaskResult) -> Entry:
         """A part that was processed now."""
+        self.tries[result.part.number] += 1
         earlier = self._earlier.get(result.part.number)
         entry = self._entry(
             result.part,
             result.key,
             "failed" if result.error else "done",
-            attempts=attempt + (earlier.attempts if earlier is not None else 0),
+            attempts=self.tries[result.part.number] + (earlier.attempts if earlier is not None else 0),
             events=result.events,
             bytes_read=result.bytes_read,
             seconds=round(result.seconds, 6),

@@ -6,7 +6,7 @@ everything that deserves a look.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,6 +28,7 @@ from femtobarn.stats.workspace_reader import check_workspace
 
 __all__ = [
     "BuildResult",
+    "ChannelAxis",
     "ChannelSpec",
     "NormFactorSpec",
     "SampleSpec",
@@ -96,12 +97,22 @@ class SampleSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelAxis:
+    """What a channel's bins mean: quantity, unit ("" for none) and edges (bins + 1)."""
+
+    name: str
+    unit: str
+    edges: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelSpec:
-    """A region: its observed counts and its samples."""
+    """A region: its observed counts, its samples and, for figures and tables, what its bins mean."""
 
     name: str
     data: Sequence[float]
     samples: tuple[SampleSpec, ...]
+    axis: ChannelAxis | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +144,11 @@ class WorkspaceSpec:
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """The workspace, and what was noticed on the way (one sentence each)."""
+    """The workspace, what was noticed on the way (one sentence each), and the axes of its channels."""
 
     workspace: Workspace
     notes: tuple[str, ...] = ()
+    axes: Mapping[str, ChannelAxis] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -162,6 +174,12 @@ def build_workspace(spec: WorkspaceSpec) -> BuildResult:
     channels = tuple(
         Channel(c.name, tuple(_sample(c, sample, spec, log) for sample in c.samples)) for c in spec.channels
     )
+    axes = {c.name: c.axis for c in spec.channels if c.axis is not None}
+    log.problems += [
+        f"{c.name}: {len(axes[c.name].edges)} bin edges for {len(c.data)} bins"
+        for c in spec.channels
+        if c.name in axes and len(axes[c.name].edges) != len(c.data) + 1
+    ]
     if log.problems:
         raise ConfigError(
             "the histograms do not make a model:\n" + "\n".join(f"  {problem}" for problem in log.problems),
@@ -175,7 +193,7 @@ def build_workspace(spec: WorkspaceSpec) -> BuildResult:
         measurements=(_measurement(spec),),
     )
     check_workspace(workspace)
-    return BuildResult(workspace, tuple(log.notes))
+    return BuildResult(workspace, tuple(log.notes), axes)
 
 
 def _measurement(spec: WorkspaceSpec) -> Measurement:

@@ -17,6 +17,7 @@ import yaml
 
 from femtobarn.errors import ConfigError, DataError, nearest
 from femtobarn.stats.build import (
+    ChannelAxis,
     ChannelSpec,
     NormFactorSpec,
     SampleSpec,
@@ -42,7 +43,7 @@ _KEYS: Final[Mapping[str, Mapping[str, bool]]] = {
         "Fixed": True,
         "Negative": True,
     },
-    "Regions": {"Name": True, "Variable": False, "Binning": True, "RegionPath": True},
+    "Regions": {"Name": True, "Variable": True, "Binning": True, "RegionPath": True},
     "Samples": {
         "Name": True,
         "SamplePath": True,
@@ -80,12 +81,15 @@ class CabinetryModel:
         What deserves a look: dropped content, empty bins, large or one-sided effects.
     inputs : tuple of str
         Files read.
+    axes : mapping
+        Channel -> its variable and binning, where the file states them.
     """
 
     workspace: Workspace
     not_honoured: tuple[str, ...]
     notes: tuple[str, ...]
     inputs: tuple[str, ...]
+    axes: Mapping[str, ChannelAxis]
 
 
 def load_cabinetry(path: str | Path) -> CabinetryModel:
@@ -132,6 +136,7 @@ def load_cabinetry(path: str | Path) -> CabinetryModel:
         tuple(reading.ignored),
         (*reading.notes, *built.notes),
         tuple(reading.files),
+        built.axes,
     )
 
 
@@ -266,7 +271,15 @@ def _channel(
             made = _sample(region, sample, config, reading)
             if made is not None:
                 samples.append(made)
-    return ChannelSpec(name, observed.tolist(), tuple(samples))
+    return ChannelSpec(name, observed.tolist(), tuple(samples), _axis(region))
+
+
+def _axis(region: Mapping[str, Any]) -> ChannelAxis | None:
+    """Variable and binning of a region; ``$H_T$ [GeV]`` is a name and its unit."""
+    if region.get("Binning") is None:
+        return None
+    name, _, unit = str(region.get("Variable") or "bin").partition(" [")
+    return ChannelAxis(name, unit.removesuffix("]"), tuple(float(edge) for edge in region["Binning"]))
 
 
 def _sample(

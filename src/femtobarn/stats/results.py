@@ -25,7 +25,10 @@ SCHEMA_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class FitReport:
-    """Everything that was asked of a model; None or empty is "not asked" and leaves its key out."""
+    """Everything that was asked of a model; None or empty is "not asked" and leaves its key out.
+
+    ``failed`` names requests that could not be answered; the warnings say why.
+    """
 
     mle: FitResult
     profiles: Mapping[str, ProfileResult] = field(default_factory=dict)
@@ -41,6 +44,7 @@ class FitReport:
     toy_hypotests: Sequence[ToyCLs] = ()
     pruning: Sequence[PruneRow] | None = None
     timing: Mapping[str, float] = field(default_factory=dict)
+    failed: Sequence[str] = ()
     warnings: Sequence[str] = ()
 
 
@@ -89,6 +93,10 @@ def to_fit_json(model: Model, report: FitReport) -> dict[str, Any]:
         "hypotests": report.hypotests or None,
         "pruning": report.pruning,
     }
+    if report.limit is not None and report.limit.points:
+        out["cls_curve"] = report.limit.curve()
+    if report.failed:
+        out["not_done"] = list(report.failed)
     out |= {key: [item.to_json() for item in value] for key, value in lists.items() if value is not None}
     if report.toys is not None:
         out["toys"] = report.toys.to_json()
@@ -100,7 +108,8 @@ def to_fit_json(model: Model, report: FitReport) -> dict[str, Any]:
 
 
 def _workspace(model: Model) -> dict[str, Any]:
-    return {
+    pairs = model.workspace.correlations
+    return ({"correlations": [list(pair) for pair in pairs]} if pairs else {}) | {
         "sha256": model.workspace.sha256(),
         "measurement": model.measurement.name,
         "poi": model.poi,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from femtobarn.errors import FemtobarnError, FitError, UsageError
+from femtobarn.stats.build import ChannelAxis
 from femtobarn.stats.cabinetry import load_cabinetry
 from femtobarn.stats.fitting import FitResult, fit
 from femtobarn.stats.goodness import Goodness, goodness_of_fit
@@ -21,9 +22,13 @@ from femtobarn.stats.results import FitReport, to_fit_json
 from femtobarn.stats.tables import (
     Table,
     correlation_table,
+    observed_table,
     prefit_covariance,
+    pruning_table,
     pulls_table,
     ranking_table,
+    smoothing_table,
+    toys_table,
     yields_table,
 )
 from femtobarn.stats.testing import Limit, Significance, hypotest, limit, significance
@@ -38,6 +43,9 @@ from femtobarn.stats.transform import (
 )
 from femtobarn.stats.workspace import Workspace, read_document
 from femtobarn.stats.workspace_reader import parse_workspace
+
+#: Tested values of a limit's figure.
+_CURVE: Final = 25
 
 __all__ = ["FitOptions", "FitOutcome", "LoadedModel", "fit_workspace", "load_model", "prepare", "run_fit"]
 
@@ -107,13 +115,15 @@ class FitOptions:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model ready to fit, how it was treated, and what was noticed."""
+    """A model ready to fit, how it was treated, what was noticed, and the axes of its channels."""
 
     model: Model
     pruning: tuple[PruneRow, ...] | None
     notes: tuple[str, ...]
     inputs: tuple[str, ...]
     read_cpu_s: float
+    smoothing: Table | None = None
+    axes: Mapping[str, ChannelAxis] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +156,7 @@ def load_model(path: str | Path, options: FitOptions | None = None) -> LoadedMod
             raise UsageError("a patch changes a workspace JSON, not a YAML model")
         made = load_cabinetry(file)
         notes = tuple(f"not honoured: {text}" for text in made.not_honoured) + made.notes
-        return _timed(prepare(made.workspace, asked, notes=notes, inputs=made.inputs), begin)
+        return _timed(prepare(made.workspace, asked, notes=notes, inputs=made.inputs, axes=made.axes), begin)
     document = read_document(file)
     if asked.patch:
         document = apply_patch_file(document, asked.patch)
@@ -154,8 +164,7 @@ def load_model(path: str | Path, options: FitOptions | None = None) -> LoadedMod
 
 
 def _timed(loaded: LoadedModel, begin: float) -> LoadedModel:
-    spent = time.process_time() - begin
-    return LoadedModel(loaded.model, loaded.pruning, loaded.notes, loaded.inputs, spent)
+    return replace(loaded, read_cpu_s=time.process_time() - begin)
 
 
 def prepare(
@@ -164,14 +173,17 @@ def prepare(
     *,
     notes: Sequence[str] = (),
     inputs: Sequence[str] = (),
+    axes: Mapping[str, ChannelAxis] | None = None,
 ) -> LoadedModel:
     """Select, smooth, prune, split and correlate as asked, then compile (``patch`` is done on reading)."""
     asked = options or FitOptions()
     begin = time.process_time()
     if asked.channels:
         workspace = select_channels(workspace, asked.channels)
+    smoothing = None
     if asked.smooth:
-        workspace = smooth(workspace)
+        rough, workspace = workspace, smooth(workspace)
+        smoothing = smoothing_table(rough, workspace)
     pruning = None
     if asked.prune is not None:
         workspace, pruning = prune(workspace, asked.prune)
@@ -183,7 +195,7 @@ def prepare(
     if asked.poi is not None and asked.poi != model.poi:
         model = model.with_poi(asked.poi)
     spent = time.process_time() - begin
-    return LoadedModel(model, pruning, tuple(notes), tuple(inputs), spent)
+    return LoadedModel(model, pruning, tuple(notes), tuple(inputs), spent, smoothing, axes or {})
 
 
 def fit_workspace(model: Model, options: FitOptions | None = None) -> dict[str, Any]:
@@ -201,8 +213,8 @@ def run_fit(loaded: LoadedModel, options: FitOptions | None = None) -> FitOutcom
     asked = options or FitOptions()
     model = loaded.model
     begin = time.process_time()
-    data = _data(model, asked)
     _check_parameters(model, asked)
+    data = _data(model, asked)
     if asked.engine == "pyhf":
         from femtobarn.stats.pyhf_engine import fit_with_pyhf
 
@@ -218,7 +230,7 @@ def run_fit(loaded: LoadedModel, options: FitOptions | None = None) -> FitOutcom
     timing = {"read_cpu_s": loaded.read_cpu_s, "fit_cpu_s": fit_cpu, "total_cpu_s": total}
     out = to_fit_json(model, report)
     out["timing"] = timing
-    return FitOutcome(out, work.tables(report), model, result)
+    return FitOutcome(out, work.tables(report, loaded), model, result)
 
 
 def _data(model: Model, asked: FitOptions) -> Data | None:
@@ -235,6 +247,7 @@ def _check_parameters(model: Model, asked: FitOptions) -> None:
     problems: list[str] = []
     names = [*asked.fix, *(s[0] for s in asked.scan), *(n for pair in asked.scan2d for n in pair)]
     names += [name for name in asked.profile if name != "all"]
+    names += list(asked.asimov or ())
     for name in dict.fromkeys(names):
         try:
             model.indices(name)
@@ -247,11 +260,12 @@ def _check_parameters(model: Model, asked: FitOptions) -> None:
 
 
 class _Work:
-    """The requests on one best fit; what fails is remembered as a warning."""
+    """The requests on one best fit; what fails is remembered, with the reason as a warning."""
 
     def __init__(self, model: Model, asked: FitOptions, data: Data | None, result: FitResult) -> None:
         self.model, self.asked, self.data, self.result = model, asked, data, result
         self.warnings: list[str] = []
+        self.failed: list[str] = []
         self.common: dict[str, Any] = {"data": data, "fixed": asked.fix, "result": result}
 
     def attempt(self, what: str, call: Any, *args: Any, **kwargs: Any) -> Any:
@@ -259,6 +273,7 @@ class _Work:
             return call(self.model, *args, **self.common, **kwargs)
         except FitError as error:
             self.warnings.append(f"{what}: {error}")
+            self.failed.append(what)
             return None
 
     def report(self, pruning: Sequence[PruneRow] | None, notes: Sequence[str]) -> FitReport:
@@ -271,16 +286,19 @@ class _Work:
             goodness = self.attempt(
                 "goodness of fit", goodness_of_fit, method=asked.gof, toys=count, seed=asked.seed
             )
-        upper: Limit | None = self.attempt("limit", limit, cl=asked.cl) if asked.limit else None
+        upper: Limit | None = (
+            self.attempt("limit", limit, cl=asked.cl, points=_CURVE) if asked.limit else None
+        )
         discovery: Significance | None = (
             self.attempt("significance", significance) if asked.significance else None
         )
         scans = [self.attempt(f"scan of {s[0]}", scan, *s) for s in asked.scan]
         maps = [self.attempt(f"scan of {a}, {b}", scan2d, a, b) for a, b in asked.scan2d]
         tests = [self.attempt(f"test of {mu:g}", hypotest, mu) for mu in asked.hypotest]
+        thrown, tested, profiles = self.toys(), self.toy_hypotests(), self.profiles()
         return FitReport(
             mle=self.result,
-            profiles=self.profiles(),
+            profiles=profiles,
             goodness=goodness,
             ranking=impacts,
             groups=groups,
@@ -289,9 +307,10 @@ class _Work:
             hypotests=[t for t in tests if t is not None],
             limit=upper,
             significance=discovery,
-            toys=self.toys(),
-            toy_hypotests=self.toy_hypotests(),
+            toys=thrown,
+            toy_hypotests=tested,
             pruning=pruning,
+            failed=self.failed,
             warnings=[*notes, *self.warnings],
         )
 
@@ -337,11 +356,19 @@ class _Work:
                 )
             except FemtobarnError as error:
                 self.warnings.append(f"toys of {mu:g}: {error}")
+                self.failed.append(f"toys of {mu:g}")
         return out
 
-    def tables(self, report: FitReport) -> dict[str, Table]:
+    def tables(self, report: FitReport, loaded: LoadedModel) -> dict[str, Table]:
         model = self.model
-        out = {"yields_prefit.csv": yields_table(model, model.init, prefit_covariance(model))}
+        out = {
+            "observed.csv": observed_table(model, self.data, loaded.axes),
+            "yields_prefit.csv": yields_table(model, model.init, prefit_covariance(model)),
+        }
+        if loaded.pruning is not None:
+            out["pruning.csv"] = pruning_table(loaded.pruning)
+        if loaded.smoothing is not None:
+            out["smoothing.csv"] = loaded.smoothing
         if not self.result.ok:
             return out
         out["pulls.csv"] = pulls_table(model, self.result)
@@ -350,4 +377,6 @@ class _Work:
             out["yields_postfit.csv"] = yields_table(model, self.result.values, self.result.covariance)
         if report.ranking is not None:
             out["ranking.csv"] = ranking_table(report.ranking)
+        if report.toys is not None:
+            out["toys.csv"] = toys_table(report.toys)
         return out

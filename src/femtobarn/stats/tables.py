@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from femtobarn.stats.build import ChannelAxis
 from femtobarn.stats.fitting import FitResult
 from femtobarn.stats.impacts import Impact
-from femtobarn.stats.likelihood import cell_jacobian
+from femtobarn.stats.likelihood import Data, cell_jacobian
 from femtobarn.stats.model import Model
+from femtobarn.stats.toy_study import ToyStudy
+from femtobarn.stats.transform import PruneRow
+from femtobarn.stats.workspace import Workspace
 
 __all__ = [
     "Table",
     "correlation_table",
+    "observed_table",
     "prefit_covariance",
+    "pruning_table",
     "pulls_table",
     "ranking_table",
+    "smoothing_table",
+    "toys_table",
     "yields_table",
 ]
 
@@ -124,3 +132,42 @@ def correlation_table(result: FitResult) -> Table:
     matrix = result.correlation[np.ix_(places, places)]
     rows = tuple((name, *(float(v) for v in row)) for name, row in zip(names, matrix, strict=True))
     return Table(("parameter", *names), rows)
+
+
+def observed_table(model: Model, data: Data | None, axes: Mapping[str, ChannelAxis]) -> Table:
+    """The events that were fitted and what each bin means; a channel without an axis counts its bins."""
+    main = model.data(data).main
+    rows: list[tuple[Any, ...]] = []
+    for channel, where in model.bins.items():
+        axis = axes.get(channel)
+        for b, events in enumerate(main[where]):
+            low, high = (float(b), b + 1.0) if axis is None else axis.edges[b : b + 2]
+            name, unit = ("bin", "") if axis is None else (axis.name, axis.unit)
+            rows.append((channel, b, name, unit, low, high, float(events)))
+    return Table(("channel", "bin", "quantity", "unit", "low", "high", "events"), tuple(rows))
+
+
+def toys_table(study: ToyStudy) -> Table:
+    """Mean and width of the pulls over the toys, one row a parameter."""
+    columns = ("parameter", "mean", "width", "own_mean", "own_width", "used")
+    return Table(columns, tuple(tuple(pull.to_json()[key] for key in columns) for pull in study.pulls))
+
+
+def pruning_table(rows: Sequence[PruneRow]) -> Table:
+    """Every systematic modifier, the size of its effect, and whether it was dropped."""
+    columns = ("channel", "sample", "parameter", "kind", "effect", "pruned")
+    return Table(columns, tuple(tuple(row.to_json()[key] for key in columns) for row in rows))
+
+
+def smoothing_table(before: Workspace, after: Workspace) -> Table:
+    """Both sides of every smoothed shape, a row a bin, before and after."""
+    rows: list[tuple[Any, ...]] = []
+    for old, new in zip(before.channels, after.channels, strict=True):
+        for sample, smoothed in zip(old.samples, new.samples, strict=True):
+            for m, s in zip(sample.modifiers, smoothed.modifiers, strict=True):
+                if m.kind != "histosys" or None in (m.hi, m.lo, s.hi, s.lo):
+                    continue
+                sides = zip(sample.data, m.hi or (), s.hi or (), m.lo or (), s.lo or (), strict=True)
+                rows += [(old.name, sample.name, m.name, b, *values) for b, values in enumerate(sides)]
+    columns = ("channel", "sample", "parameter", "bin", "nominal", "up", "up_smooth", "down", "down_smooth")
+    return Table(columns, tuple(rows))

@@ -79,18 +79,26 @@ class Hypotest:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Upper limit; None with a reason where CLs does not cross below the parameter's bound."""
+    """Upper limit; None with a reason where CLs does not cross below the parameter's bound.
+
+    ``points`` are the tests of some values from 0 to beyond the limits, if they were asked for.
+    """
 
     cl: float
     observed: float | None
     expected: tuple[float | None, ...]
     reasons: Mapping[str, str]
+    points: tuple[Hypotest, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         out: dict[str, Any] = {"cl": self.cl, "observed": self.observed, "expected": list(self.expected)}
         if self.reasons:
             out["reasons"] = dict(self.reasons)
         return out
+
+    def curve(self) -> list[dict[str, Any]]:
+        """CLs at ``points``, for a figure."""
+        return [{"mu": p.mu, "cls": p.cls, "cls_expected": list(p.cls_expected)} for p in self.points]
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +273,15 @@ def limit(
     data: npt.ArrayLike | Data | None = None,
     fixed: Mapping[str, float] | None = None,
     result: FitResult | None = None,
+    points: int = 0,
 ) -> Limit:
-    """CLs upper limit, observed and expected at -2..+2 standard deviations, by root finding on log CLs."""
+    """CLs upper limit, observed and expected at -2..+2 standard deviations, by root finding on log CLs.
+
+    Parameters
+    ----------
+    points : int
+        Also test so many values between 0 and 1.2 times the largest limit, for a figure.
+    """
     if not 0.0 < cl < 1.0:
         raise UsageError(f"a confidence level lies between 0 and 1, not {cl}")
     tester = Tester(model, data=data, fixed=fixed, result=result)
@@ -297,7 +312,21 @@ def limit(
         found = solve(f"expected_{sigma:+d}", band(float(sigma)), 0.0, guess)
         expected.append(found)
         guess = found or guess
-    return Limit(cl, upper, tuple(expected), reasons)
+    known = [value for value in (upper, *expected) if value is not None]
+    high = min(1.2 * max(known), top) if len(known) == 1 + len(BANDS) else top
+    steps = [high * k / (points - 1) for k in range(points)] if points > 1 else []
+    return Limit(cl, upper, tuple(expected), reasons, _curve(tester, asimov, steps))
+
+
+def _curve(tester: Tester, asimov: Tester, values: list[float]) -> tuple[Hypotest, ...]:
+    """Tests of some values; one whose fit fails is left out."""
+    out: list[Hypotest] = []
+    for mu in values:
+        try:
+            out.append(_hypotest(tester, asimov, mu))
+        except FitError:
+            continue
+    return tuple(out)
 
 
 def _crossing(function: Callable[[float], float], low: float, guess: float, top: float) -> float | None:

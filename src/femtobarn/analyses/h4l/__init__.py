@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from femtobarn.analyses.h4l import atlas, cms, discovery, published
 from femtobarn.analyses.h4l.parameters import H4lParameters
-from femtobarn.analyses.h4l.quartet import specs
+from femtobarn.analyses.h4l.quartet import LEPTON_SCALE, M4L_SCALE, specs
 from femtobarn.analysis import Analysis, Columns, Context, Resource
 from femtobarn.catalog import RELEASES
 from femtobarn.catalog.golden import read_golden_json
@@ -18,7 +18,7 @@ from femtobarn.hists import HistSpec, regular
 from femtobarn.outcome import Outcome
 from femtobarn.physics.samples import complete_datasets
 from femtobarn.read.columns import Events
-from femtobarn.records import NOMINAL, Dataset, Variation
+from femtobarn.records import NOMINAL, Dataset, Variation, both_sides
 
 __all__ = ["H4lParameters", "analysis"]
 
@@ -66,10 +66,12 @@ def histograms(parameters: H4lParameters) -> tuple[HistSpec, ...]:
 
 
 def variations(parameters: H4lParameters, dataset: Dataset) -> tuple[Variation, ...]:
-    """Nominal, and the lepton momentum scale where simulation may state it."""
-    if dataset.kind == "data" or parameters.release != "atlas-2020":
+    """Nominal; for simulation the lepton momentum scale where it may be stated, and the mass scale if set."""
+    if dataset.kind == "data":
         return (NOMINAL,)
-    return (NOMINAL, Variation(atlas.LEPTON_SCALE, "up"), Variation(atlas.LEPTON_SCALE, "down"))
+    names = [LEPTON_SCALE] if parameters.release == "atlas-2020" else []
+    names += [M4L_SCALE] if parameters.m4l_scale > 0 else []
+    return (NOMINAL, *(side for name in names for side in both_sides(name)))
 
 
 def resources(parameters: H4lParameters) -> dict[str, Resource]:

@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femtobarn.analyses.h4l.parameters import H4lParameters
-from femtobarn.analyses.h4l.quartet import Quartet, channel_of, fill, inside, list_candidates
+from femtobarn.analyses.h4l.quartet import (
+    LEPTON_SCALE,
+    Quartet,
+    channel_of,
+    fill,
+    inside,
+    list_candidates,
+)
 from femtobarn.analysis import Columns, Context
 from femtobarn.kernels import FourVectors, exactly, scatter
 from femtobarn.outcome import Outcome
@@ -19,7 +26,7 @@ from femtobarn.physics.weights import FACTS, GENERATOR, weigh
 from femtobarn.read.columns import Events
 from femtobarn.records import NOMINAL, Dataset
 
-__all__ = ["LEPTON_SCALE", "columns", "process"]
+__all__ = ["columns", "process"]
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
@@ -44,8 +51,6 @@ STEPS: Final[Mapping[tuple[str, str], tuple[tuple[str, str], ...]]] = {
 }  # fmt: skip
 
 _SCALE_FACTORS: Final = ("sf.electron", "sf.muon", "sf.lepton_trigger", "sf.pileup")
-#: Systematic variation of the momenta that simulation files state.
-LEPTON_SCALE: Final = "lepton_scale"
 
 
 def columns(parameters: H4lParameters, schema: str, dataset: Dataset) -> Columns:
@@ -72,10 +77,10 @@ def process(events: Events, ctx: Context) -> Outcome:
     weight = weigh(events, _SCALE_FACTORS, out, is_data=ctx.is_data)
     jets = _count_jets(events)
     for variation in ctx.variations:
-        sign = {"": 0.0, "up": 1.0, "down": -1.0}[variation.direction]
-        if sign and "lepton.pt_syst" not in events:
+        moves_leptons = variation.name == LEPTON_SCALE
+        if moves_leptons and "lepton.pt_syst" not in events:
             continue
-        scale = 1 + sign * events.jagged("lepton.pt_syst").values if sign else 1.0
+        scale = 1 + variation.sign * events.jagged("lepton.pt_syst").values if moves_leptons else 1.0
         quartet, masks, objects = _atlas_masks(events, ctx, scale)
         selection = ctx.select(events, weight)
         for cut, decision in STEPS[ctx.schema, ctx.parameters.selection]:
@@ -84,7 +89,8 @@ def process(events: Events, ctx: Context) -> Outcome:
         chosen = quartet.rows(selection.mask[quartet.events])
         own = weight[chosen.events]
         counted = None if jets is None else jets[chosen.events]
-        fill(out, chosen, own, variation=variation.label, jets=counted)
+        factor = ctx.parameters.mass_factor(variation)
+        fill(out, chosen, own, variation=variation.label, jets=counted, mass_scale=factor)
         if variation == NOMINAL:
             out.add_cutflow(selection)
             list_candidates(out, chosen, own, {name: events.flat(name) for name in ("run", "event")})

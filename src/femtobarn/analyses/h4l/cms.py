@@ -76,7 +76,10 @@ def process(events: Events, ctx: Context) -> Outcome:
     if not chosen:
         return out
     candidates = join(chosen)
-    fill(out, candidates, weight[candidates.events])
+    candidates = candidates.rows(selection.mask[candidates.events])
+    for variation in ctx.variations:
+        factor = ctx.parameters.mass_factor(variation)
+        fill(out, candidates, weight[candidates.events], variation=variation.label, mass_scale=factor)
     identity = {name: events.flat(name) for name in ("run", "lumi", "event") if name in events}
     list_candidates(out, candidates, weight[candidates.events], identity)
     return out

@@ -55,7 +55,9 @@ def infer(stored: Stored) -> dict[str, Any]:
         notes.append("signal or background prediction is missing: nothing to fit")
     if stored.parameters.blind is not None:
         notes.append("the data are blinded: nothing is fitted")
-    if notes or shown.data is None:
+    fittable = not notes
+    notes += _duplicates(stored)
+    if not fittable or shown.data is None:
         return {"results": {}, "warnings": notes}
     counting = {}
     edges = np.asarray(shown.axis.edges)
@@ -84,7 +86,22 @@ def infer(stored: Stored) -> dict[str, Any]:
             constrained=zz,
             constraint=stored.parameters.zz_norm,
         ).to_json()
-    return {"results": results, "warnings": _warnings(shown, results)}
+    return {"results": results, "warnings": [*notes, *_warnings(shown, results)]}
+
+
+def _duplicates(stored: Stored) -> list[str]:
+    """Collision events that are among the candidates more than once, from overlapping streams or files."""
+    table = stored.outcome.table("candidates")
+    data = [dataset.name for dataset in stored.datasets if dataset.kind == "data"]
+    if not table or not data:
+        return []
+    mine = np.isin(table["dataset"], data) & (np.asarray(table["run"]) >= 0)
+    identity = np.stack([np.asarray(table[name])[mine] for name in ("run", "lumi", "event")], axis=1)
+    extra = len(identity) - len(np.unique(identity, axis=0))
+    if not extra:
+        return []
+    overlap = "the inputs overlap, their events count twice"
+    return [f"{extra} candidates are listed more than once (same run, lumi section and event): {overlap}"]
 
 
 def model(stored: Stored) -> Any:
@@ -183,6 +200,7 @@ def figures(stored: Stored, fit: Mapping[str, Any]) -> Iterable[Any]:
         *(("m4l", region, f"m4l_{region}") for region in REGIONS[:3]),
         ("m12", "4l", "m12"),
         ("m34", "4l", "m34"),
+        ("m_pair", "pair", "m_pair"),
     ):
         shown = spectrum(stored, factors, observable, region)
         empty = shown.data is None or not shown.data.sum()
@@ -203,7 +221,13 @@ _STYLES: Final = {
     **dict.fromkeys(ZZ, ("#4c78c8", "ZZ*")),
     **dict.fromkeys(SIGNAL, ("#d62728", r"H $\to$ ZZ*, m = 125 GeV")),
 }
-_CHANNEL: Final = {"4l": r"H $\to$ ZZ* $\to$ 4$\ell$", "4e": "4e", "4mu": r"4$\mu$", "2e2mu": r"2e2$\mu$"}
+_CHANNEL: Final = {
+    "pair": "lepton pairs",
+    "4l": r"H $\to$ ZZ* $\to$ 4$\ell$",
+    "4e": "4e",
+    "4mu": r"4$\mu$",
+    "2e2mu": r"2e2$\mu$",
+}
 
 
 def energy(stored: Stored) -> float | str:
@@ -239,6 +263,9 @@ def headline(stored: Stored, fit: Mapping[str, Any]) -> str:
             return "No collision data among the inputs; the prediction is shown."
         shown = _spectra(stored, "m4l_full").data
         selected = selected or (int(shown.sum()) if shown is not None else 0)
+        pairs = stored.outcome.histograms["m_pair"].blocks
+        if pairs:
+            return f"{selected} lepton pairs of known resonances in the data: a check of the mass scale."
         return f"{selected or 'No'} four-lepton candidate{'' if selected == 1 else 's'} in the data."
     mu, z = results["shape"]["mu"], results["shape"]["Z0"]
     up, down = mu["error_up"], mu["error_down"]

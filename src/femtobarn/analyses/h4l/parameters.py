@@ -6,8 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from femtobarn.analyses.h4l.quartet import M4L_SCALE
 from femtobarn.analysis import Parameters
 from femtobarn.physics.parameters import ReleaseName, Window
+from femtobarn.records import Variation
 
 __all__ = ["H4lParameters"]
 
@@ -29,6 +31,9 @@ class H4lParameters(Parameters):
         "sorted", description="unsorted: pT thresholds on electrons, then muons, in file order"
     )
     sfos: bool = Field(True, description="ask for two same-flavour neutral pairs (ATLAS 2025)")
+    m4l_scale: float = Field(
+        0.0, ge=0, lt=0.1, description="relative uncertainty of the four-lepton mass scale (0: none)"
+    )
     lumi_mask: str | None = Field(None, description="golden JSON applied to collision data")
     lumi: float | None = Field(
         None,
@@ -51,3 +56,7 @@ class H4lParameters(Parameters):
         lt=1,
         description="relative uncertainty of the four-lepton efficiency (demonstration value)",
     )
+
+    def mass_factor(self, variation: Variation) -> float:
+        """What a variation multiplies the four-lepton mass with."""
+        return 1.0 + variation.sign * self.m4l_scale if variation.name == M4L_SCALE else 1.0

@@ -22,7 +22,7 @@ from femtobarn.records import Dataset
 
 __all__ = ["SCHEMAS", "columns", "prepare", "process", "routed"]
 
-SCHEMAS: Final = ("cms-histograms", "cms-aod", "cms-candidates", "cms-nanoaod")
+SCHEMAS: Final = ("cms-histograms", "cms-aod", "cms-candidates", "cms-dileptons", "cms-nanoaod")
 
 _USED: Final = ("DoubleMu", "DoubleE", "ZZ4mu", "ZZ4e", "ZZ2mu2e", "HZZ", "TTBar", "DY50TuneZ", "DY10")
 _ALTERNATIVES: Final = ("DY50Mag", "DY101Jets", "DYTo2mu", "TTJets")
@@ -53,6 +53,9 @@ def routed(dataset: Dataset, channels: Iterable[str]) -> tuple[str, ...]:
 
 def columns(schema: str) -> Columns:
     """Columns of the candidate tables; histogram files have none."""
+    if schema == "cms-dileptons":
+        pair = ("pt", "eta", "phi", "charge")
+        return Columns(("run", "event", *(f"lepton{i}.{name}" for i in (1, 2) for name in pair)), ("mass",))
     if schema != "cms-candidates":
         return Columns(())
     fields = ("pid", "e", "px", "py", "pz", "eta", "phi", "charge")
@@ -66,6 +69,9 @@ def prepare(datasets: Iterable[Dataset]) -> tuple[tuple[Dataset, ...], Mapping[s
     unused: dict[str, str] = {}
     for dataset in datasets:
         rest = []
+        # Where the file came from (a generator, say) is still true of the dataset it becomes.
+        origin = {"origin": dataset.metadata["origin"]} if "origin" in dataset.metadata else {}
+        collisions = {"kind": "data", "process": "data", **origin}
         for ref in dataset.files:
             stem = Path(ref.url).stem
             published, listed = _PUBLISHED.match(stem), _TABLE.match(stem)
@@ -73,9 +79,9 @@ def prepare(datasets: Iterable[Dataset]) -> tuple[tuple[Dataset, ...], Mapping[s
                 unused[ref.url] = f"{published['stem']} is an alternative of a sample that is used"
             elif published:
                 name = published["stem"] + published["year"]
-                out.append(Dataset(name, (ref,), table.get(name, {"kind": "data", "process": "data"})))
+                out.append(Dataset(name, (ref,), {**table.get(name, collisions), **origin}))
             elif listed or ref.url.endswith(".csv"):
-                out.append(Dataset(stem, (ref,), {"kind": "data", "process": "data"}))
+                out.append(Dataset(stem, (ref,), collisions))
             else:
                 rest.append(ref)
         if rest:
@@ -122,6 +128,8 @@ def process(events: Events, ctx: Context) -> Outcome:
     """One published file."""
     if ctx.schema == "cms-histograms":
         return _histograms(events, ctx)
+    if ctx.schema == "cms-dileptons":
+        return _pairs(events, ctx)
     return _candidates(events, ctx)
 
 
@@ -142,6 +150,19 @@ def _histograms(events: Events, ctx: Context) -> Outcome:
             values[[0, -1]] = variances[[0, -1]] = 0
             for region in (channel, "4l"):
                 histogram.fill_binned((region, ctx.dataset.name, "nominal"), values, variances)
+    return out
+
+
+def _pairs(events: Events, ctx: Context) -> Outcome:
+    """A standard candle: the mass of each pair, as stated or (muons and electrons are light) massless."""
+    out = ctx.outcome()
+    out.add_cutflow(ctx.select(events))
+    pt, eta, phi = (
+        np.stack([events.flat(f"lepton{i}.{name}") for i in (1, 2)], axis=1) for name in ("pt", "eta", "phi")
+    )
+    mass = events.flat("mass") if "mass" in events else FourVectors.from_mass(pt, eta, phi, 0.0).sum().mass
+    out.fill("m_pair", mass, region="pair")
+    out.add_table("pairs", {"run": events.flat("run"), "event": events.flat("event"), "mass": mass})
     return out
 
 

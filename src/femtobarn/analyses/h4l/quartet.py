@@ -18,6 +18,8 @@ from femtobarn.records import NOMINAL
 
 __all__ = [
     "CHANNELS",
+    "LEPTON_SCALE",
+    "M4L_SCALE",
     "REGIONS",
     "Quartet",
     "channel_of",
@@ -32,6 +34,9 @@ Array = NDArray[np.float64]
 
 #: Sum of the four lepton types (electron 11, muon 13) -> channel.
 CHANNELS: Final = {4 * ELECTRON: "4e", 2 * ELECTRON + 2 * MUON: "2e2mu", 4 * MUON: "4mu"}
+#: Variations: of the lepton momenta, as simulation files state it; of the four-lepton mass, as set.
+LEPTON_SCALE: Final = "lepton_scale"
+M4L_SCALE: Final = "m4l_scale"
 REGIONS: Final = ("4e", "4mu", "2e2mu", "4l")
 
 
@@ -136,6 +141,7 @@ def specs(main: Axis) -> tuple[HistSpec, ...]:
         regular(25, -2.5, 2.5, "y4l", label="Four-lepton rapidity"),
         regular(10, -0.5, 9.5, "n_jets", label="Jets (pT > 30 GeV)"),
         *leptons,
+        _gev(240, 0, 120, "m_pair", "Mass of a lepton pair"),
     )
     return tuple(HistSpec(axis.name, (axis,)) for axis in axes)
 
@@ -147,6 +153,7 @@ def fill(
     *,
     variation: str = NOMINAL.label,
     jets: NDArray[np.int64] | None = None,
+    mass_scale: float = 1.0,
 ) -> None:
     """Fill every histogram, in the candidate's channel and in ``4l``.
 
@@ -158,9 +165,11 @@ def fill(
     variation : str
     jets : (n,) int, optional
         Number of jets; without it ``n_jets`` stays empty.
+    mass_scale : float
+        Factor on the four-lepton mass (a systematic variation).
     """
     total = quartet.vectors.sum()
-    mass = total.mass
+    mass = total.mass * mass_scale
     values: dict[str, NDArray[Any]] = {
         "m4l": mass, "m4l_60_180": mass, "m4l_fit": mass, "m4l_full": mass,
         "m12": quartet.pairs.m12, "m34": quartet.pairs.m34, "pt4l": total.pt, "y4l": total.rapidity,
