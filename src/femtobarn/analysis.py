@@ -192,6 +192,7 @@ class Stored:
     origin: str = ""
     notes: tuple[str, ...] = ()
     model: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    folder: Path | None = None
 
     @cached_property
     def by_name(self) -> Mapping[str, Dataset]:
@@ -238,6 +239,9 @@ class Analysis:
     tables : function (stored) -> {file stem: columns}
     figures : function (stored, fit.json) -> drawings
     headline : function (stored, fit.json) -> one sentence
+    files : function (stored) -> (path inside the run directory, content) of further files
+    verdict : function (stored) -> why this result is a failure all the same; empty if it is none
+        Asked last, when everything is written; the run then exits with 1.
     """
 
     name: str
@@ -259,6 +263,8 @@ class Analysis:
     tables: Callable[[Stored], Mapping[str, Mapping[str, Any]]] | None = None
     figures: Callable[[Stored, Mapping[str, Any]], Iterable[Any]] | None = None
     headline: Callable[[Stored, Mapping[str, Any]], str] | None = None
+    files: Callable[[Stored], Iterable[tuple[str, bytes]]] | None = None
+    verdict: Callable[[Stored], str] | None = None
 
     def columns_for(self, parameters: Any, schema: str, dataset: Dataset) -> Columns:
         """The declared columns for one dataset read through one schema."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femtobarn.hists import Compensated, Histogram, HistSpec
+from femtobarn.hists.spectra import Spectra
 from femtobarn.records import NOMINAL, Count
 
 __all__ = ["CutRow", "Outcome", "Shard"]
@@ -66,6 +67,8 @@ class Outcome:
         Things a file states about itself that must be constant (its cross-section); a merged outcome
         keeps every distinct value so that a contradiction is seen.
     warnings : {sentence: count}
+    spectra : {dataset: Spectra}
+        Surveys of many sparse spectra with exact sums.
     """
 
     dataset: str = ""
@@ -75,6 +78,7 @@ class Outcome:
     tables: dict[str, list[Shard]] = field(default_factory=dict)
     facts: dict[str, dict[str, tuple[float, ...]]] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
+    spectra: dict[str, Spectra] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, dataset: str, specs: Sequence[HistSpec] = ()) -> Outcome:
@@ -146,6 +150,7 @@ class Outcome:
             for name, found in facts.items():
                 known[name] = tuple(sorted({*known.get(name, ()), *found}))
         _absorb(self.warnings, other.warnings)
+        _absorb(self.spectra, other.spectra)
 
     def __add__(self, other: Outcome) -> Outcome:
         total = Outcome(self.dataset)

@@ -14,6 +14,7 @@ __all__ = [
     "MEV",
     "MUON_MASS",
     "PB_PER_FB",
+    "TAU_MASS",
     "Z_MASS",
 ]
 
@@ -25,4 +26,5 @@ PB_PER_FB: Final = 1000.0
 
 ELECTRON_MASS: Final = 0.00051099895
 MUON_MASS: Final = 0.1056583755
+TAU_MASS: Final = 1.77693
 Z_MASS: Final = 91.1876

@@ -35,7 +35,9 @@ def running(tmp_path):
             stack.callback(process.kill)
             return process
 
-        scheduler = start("scheduler", "--port", "0", "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
+        scheduler = start(
+            "scheduler", "--port", "0", "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"
+        )
         address = ""
         for line in scheduler.stderr:
             if "Scheduler at:" in line:
@@ -92,7 +94,9 @@ def test_nobody_at_the_address(toy, tmp_path, monkeypatch):
 def test_a_worker_with_other_code(toy, tmp_path, running, monkeypatch):
     address, *_ = running
     monkeypatch.setattr("femtobarn.__version__", "0.0.9")
-    with pytest.raises(FemtobarnError, match=r"the worker has another femtobarn \(.*\) than the run \(0.0.9\)"):
+    with pytest.raises(
+        FemtobarnError, match=r"the worker has another femtobarn \(.*\) than the run \(0.0.9\)"
+    ):
         toy.run(tmp_path / "run", executor=f"dask://{address}")
 
 

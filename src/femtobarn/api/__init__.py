@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from femtobarn.api.benchmark import TtbarBench, ttbar_bench
+    from femtobarn.api.bumpnet import check_bumpnet
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
     from femtobarn.api.demos import Demos, demo
     from femtobarn.api.export_targets import target_names
@@ -29,8 +30,18 @@ if TYPE_CHECKING:
     from femtobarn.api.results import OpenRun, open_run, plot, report
     from femtobarn.api.runs import Finished, merge, plan, resume, run, status
     from femtobarn.api.samples import MadeSamples, data_list, data_make
+    from femtobarn.api.searching import search_bumps
     from femtobarn.api.serving import serve
     from femtobarn.api.starter import new
+    from femtobarn.api.surveys import (
+        SurveyPlan,
+        SurveyRequest,
+        is_later_only,
+        later_steps,
+        survey,
+        survey_again,
+        survey_plan,
+    )
     from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
 
 _WHERE: Final = {
@@ -48,8 +59,11 @@ _WHERE: Final = {
     "TtbarFileset": "ttbar",
     "Validated": "ttbar",
     "SuggestRequest": "refrun",
+    "SurveyPlan": "surveys",
+    "SurveyRequest": "surveys",
     "analysis_of": "checking",
     "check": "checking",
+    "check_bumpnet": "bumpnet",
     "data_files": "files",
     "data_fileset": "files",
     "data_list": "samples",
@@ -59,6 +73,8 @@ _WHERE: Final = {
     "export": "exporting",
     "fit": "fitting",
     "fit_directory": "fitting",
+    "is_later_only": "surveys",
+    "later_steps": "surveys",
     "merge": "runs",
     "new": "starter",
     "open_run": "results",
@@ -73,7 +89,11 @@ _WHERE: Final = {
     "run": "runs",
     "run_schema": "checking",
     "serve": "serving",
+    "search_bumps": "searching",
     "status": "runs",
+    "survey": "surveys",
+    "survey_again": "surveys",
+    "survey_plan": "surveys",
     "target_names": "export_targets",
     "ttbar_bench": "benchmark",
     "ttbar_fileset": "ttbar",
@@ -92,12 +112,15 @@ __all__ = [
     "Probed",
     "RecordSources",
     "Request",
+    "SuggestRequest",
+    "SurveyPlan",
+    "SurveyRequest",
     "TtbarBench",
     "TtbarFileset",
     "Validated",
-    "SuggestRequest",
     "analysis_of",
     "check",
+    "check_bumpnet",
     "data_files",
     "data_fileset",
     "data_list",
@@ -107,6 +130,8 @@ __all__ = [
     "export",
     "fit",
     "fit_directory",
+    "is_later_only",
+    "later_steps",
     "merge",
     "new",
     "open_run",
@@ -120,8 +145,12 @@ __all__ = [
     "resume",
     "run",
     "run_schema",
+    "search_bumps",
     "serve",
     "status",
+    "survey",
+    "survey_again",
+    "survey_plan",
     "target_names",
     "ttbar_bench",
     "ttbar_fileset",

@@ -26,6 +26,7 @@ class Demo:
 
     ``release`` None: the job knows one only.  ``samples`` are arguments of
     :func:`~femtobarn.api.data_make`; ``settings`` are of the run.
+    ``of_format``: the release names a format of the samples, the job has no releases to choose from.
     """
 
     question: str
@@ -33,6 +34,7 @@ class Demo:
     seed: int = 1
     samples: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    of_format: bool = False
 
 
 #: Jobs that ``demo`` runs, in this order; one entry a job.
@@ -42,6 +44,21 @@ DEMOS: Final[Mapping[str, Demo]] = MappingProxyType(
         "hyy": Demo("is there a Higgs boson among events with two photons?", "atlas-2020"),
         "ttbar": Demo("how often are top pairs made?", None),
         "refrun": Demo("which reference run should a shifter compare this run with?", "records"),
+        "survey": Demo(
+            "is there a bump in any invariant-mass spectrum?",
+            "physlite",
+            settings=(
+                "combinations.min_types=1",
+                "combinations.min_each=1",
+                "combinations.max_total=3",
+                "objects=electrons,muons,jets",
+                "min_events=500",
+                "naming=bumpnet",
+                "resonances=none",
+                "search=true",
+            ),
+            of_format=True,
+        ),
     }
 )
 
@@ -130,8 +147,9 @@ def _run(name: str, job: Demo, folder: Path, progress: Callable[[Plan], Progress
         if name == "refrun":
             return DemoRun(name, path, _refrun(job, folder), "", time.monotonic() - started)
         request = Request(
-            what=name, fileset=str(_samples(name, job, folder / "samples" / name)), release=job.release,
-            settings=job.settings, out=str(path), command=["femtobarn", "demo", name, "--out", str(folder)],
+            what=name, fileset=str(_samples(name, job, folder / "samples" / name)),
+            release=None if job.of_format else job.release, settings=job.settings, out=str(path),
+            command=["femtobarn", "demo", name, "--out", str(folder)],
         )  # fmt: skip
         headline = run(request, progress=progress).headline
     except FemtobarnError as error:

@@ -47,7 +47,7 @@ def fit(
     """
     source, where, asked = Path(path), fit_directory(path, out), options or FitOptions()
     if source.is_dir() and not is_fit(source):
-        fitted = refit(_copied(source, out), asked)
+        fitted = refit(copied_run(source, out), asked)
     elif source.is_dir():
         fitted = _fit_model(source, stored_model(source, asked), asked, where, command)
     elif source.suffix.lower() in _MODEL_FILES:
@@ -76,7 +76,7 @@ def fit_directory(path: str | Path, out: str | Path | None = None) -> Path:
     return Path(out) if out is not None else source if source.is_dir() else Path(f"{source.stem}_fit")
 
 
-def _copied(run: Path, out: str | Path | None) -> Path:
+def copied_run(run: Path, out: str | Path | None) -> Path:
     """The run itself, or a copy of it to work in."""
     if out is None or Path(out).resolve() == run.resolve():
         return run

@@ -15,7 +15,7 @@ import numpy as np
 
 from femtobarn.analysis import Analysis, Normalisation, Stored, find_analysis
 from femtobarn.api.fit_files import fit_drawings, is_fit, write_fit_tables
-from femtobarn.errors import UsageError, nearest
+from femtobarn.errors import DataError, UsageError, nearest
 from femtobarn.normalise import normalisations, yields
 from femtobarn.records import NOMINAL
 from femtobarn.run.directory import RunDirectory
@@ -96,6 +96,23 @@ def load_run(path: Path) -> tuple[RunDirectory, Analysis, Stored]:
     return folder, analysis, folder.stored(analysis)
 
 
+def load_stored(path: Path, name: str) -> Stored:
+    """The stored outcome of a run, which must be one of the named analysis."""
+    folder, analysis, stored = load_run(path)
+    if analysis.name != name:
+        raise UsageError(f"is a run of {analysis.name}, not of {name}", where=str(folder.path))
+    return stored
+
+
+def write_fit(path: Path, fitted: Mapping[str, Any]) -> None:
+    """Put an inference result that was made elsewhere into a run: fit.json, headline, figures, report."""
+    folder, analysis, stored = load_run(path)
+    write_json(folder.path / "fit.json", {"schema_version": SCHEMA_VERSION, "warnings": [], **fitted})
+    _headline(folder, analysis, stored, fitted)
+    _plot(folder, analysis, stored, fitted)
+    _report(folder)
+
+
 def _factors(analysis: Analysis, stored: Stored) -> dict[str, Normalisation]:
     return normalisations(stored, analysis.normalise(stored) if analysis.normalise else None)
 
@@ -114,6 +131,8 @@ def finish(folder: RunDirectory, analysis: Analysis) -> str:
     text = _headline(folder, analysis, stored, fitted)
     _plot(folder, analysis, stored, fitted)
     _report(folder)
+    if analysis.verdict is not None and (reason := analysis.verdict(stored)):
+        raise DataError(reason, where=str(folder.path), action=f"what was found is in {folder.path}/tables")
     return text
 
 
@@ -136,6 +155,9 @@ def _tables(folder: RunDirectory, analysis: Analysis, stored: Stored) -> None:
     if analysis.tables is not None:
         for name, columns in analysis.tables(stored).items():
             write_csv(folder.path / "tables" / f"{name}.csv", columns)
+    if analysis.files is not None:
+        for name, data in analysis.files(stored):
+            write_text(folder.path / name, data)
 
 
 def _regions(stored: Stored, observable: str) -> list[str]:

@@ -56,6 +56,13 @@ class _RefrunToy(_Toy):
     )
 
 
+class _SurveyToy(_Toy):
+    events: int = Field(20_000, ge=1, le=20_000_000, description="events in the file")
+    signal: int = Field(160, ge=0, description="events with the particle that makes the bump")
+    mass: float = Field(250.0, ge=60, le=3000, description="its mass", json_schema_extra={"unit": "GeV"})
+    width: float = Field(5.0, gt=0, description="width of its peak", json_schema_extra={"unit": "GeV"})
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     """What can be generated: settings, releases (the first is the default), and how it is written."""
@@ -114,7 +121,7 @@ def data_make(
     Parameters
     ----------
     job : str
-        ``h4l``, ``hyy``, ``ttbar``, ``agc-poet``, ``refrun`` or ``dimuon``.
+        ``h4l``, ``hyy``, ``ttbar``, ``agc-poet``, ``refrun``, ``survey`` or ``dimuon``.
     out : path
         Folder; made if missing, files of an earlier call are replaced.
     release : str, optional
@@ -124,7 +131,8 @@ def data_make(
     settings : sequence of str
         ``NAME=VALUE``, as ``--set`` takes them.
     **values
-        The same by name: ``mu``, ``scale``, ``mass`` (h4l, hyy); ``events`` (dimuon).
+        The same by name: ``mu``, ``scale``, ``mass`` (h4l, hyy); ``events`` (dimuon);
+        ``events``, ``signal``, ``mass``, ``width`` (survey).
 
     Raises
     ------
@@ -149,6 +157,8 @@ def data_make(
 def _release(job: str, known: _Job, name: str | None) -> str:
     if name is None:
         return known.releases[0]
+    if name in known.releases:
+        return name
     release = find_release(name).name
     if release not in known.releases:
         raise UsageError(
@@ -197,6 +207,12 @@ def _write_refrun(job: str, out: Path, *, release: str, seed: int, **values: Any
     return out / "fileset.json"
 
 
+def _write_survey(job: str, out: Path, *, release: str, seed: int, **values: Any) -> Path:
+    from femtobarn import samples
+
+    return samples.make_physlite(out, release=release, seed=seed, **values)
+
+
 def _write_records(out: Path, dataset: Dataset, truth: Mapping[str, Any]) -> None:
     """fileset.json and truth.json of one dataset."""
     write_fileset(out / "fileset.json", [dataset])
@@ -213,6 +229,7 @@ _JOBS: Final[Mapping[str, _Job]] = MappingProxyType(
         "agc-poet": _Job(_PoetToy, ("agc-poet",), _write_ttbar),
         "refrun": _Job(_RefrunToy, ("records",), _write_refrun),
         "dimuon": _Job(_DimuonToy, ("cms-nanoaod",), _write_dimuon),
+        "survey": _Job(_SurveyToy, ("physlite", "physlite-rntuple"), _write_survey),
     }
 )
 

@@ -22,6 +22,7 @@ VERBS: Final = {
     "fit": ("fit", "fit a workspace or a model, or repeat the inference of a run"),
     "plot": ("plot", "draw the figures of a run again"),
     "report": ("report", "write the report of a run again"),
+    "survey": ("survey", "fill every mass spectrum of every final state"),
     "export": ("export", "write results in other programs' formats"),
     "ttbar": ("ttbar", "tools of the top-pair job: fileset, validate, bench"),
     "new": ("new", "write a small analysis of your own to start from"),

@@ -25,7 +25,7 @@ app = typer.Typer(rich_markup_mode=None, context_settings=_HELP, no_args_is_help
     epilog="Example: femtobarn data make h4l --release atlas-2020 --seed 7 --set mu=1.5 --out toy",
 )
 def make(
-    job: Annotated[str, typer.Argument(help="h4l, hyy, ttbar, agc-poet, refrun or dimuon")],
+    job: Annotated[str, typer.Argument(help="h4l, hyy, ttbar, agc-poet, refrun, survey or dimuon")],
     out: Annotated[str, typer.Option(metavar="DIR", help="folder to write to")],
     release: Annotated[str | None, typer.Option(help="format to write; the job's first if not given")] = None,
     seed: Annotated[int, typer.Option(help="equal seeds give equal files")] = 1,
@@ -58,6 +58,8 @@ def make(
     elif job in ("ttbar", "agc-poet"):
         version = " --set task=v0" if job == "agc-poet" else ""
         say(f"run it:  femtobarn run ttbar{version} --fileset {made.fileset}")
+    elif job == "survey":
+        say(f"run it:  femtobarn run survey --fileset {made.fileset}")
     else:
         say(f"run it:  femtobarn run {job} --release {made.release} --fileset {made.fileset}")
 

@@ -17,7 +17,9 @@ Text = str | None
 @app.command(epilog="Example: femtobarn export workspace.json --to datacard --out card")
 def export(
     source: Annotated[str, typer.Argument(metavar="RUN|WORKSPACE.json|MODEL.yml", help="what to write")],
-    to: Annotated[str, typer.Option(metavar="FORMAT", help="pyhf, datacard, hepdata, json, csv or root")],
+    to: Annotated[
+        str, typer.Option(metavar="FORMAT", help="root, bumpnet, pyhf, datacard, hepdata, json or csv")
+    ],
     out: Annotated[Text, typer.Option(metavar="PATH", help="file or directory to write")] = None,
     measurement: Annotated[Text, typer.Option(help="measurement by name")] = None,
     interp: Annotated[
@@ -28,12 +30,19 @@ def export(
     skip_empty: Annotated[
         bool, typer.Option("--skip-empty", help="leave out histograms without content (root)")
     ] = False,
+    check: Annotated[bool, typer.Option("--check", help="bumpnet: only judge; takes FILE.root too")] = False,
+    skipped_bins: Annotated[
+        float | None, typer.Option(metavar="X", help="bumpnet: share of bins its loader skips")
+    ] = None,
     json: o.Json = False,
 ) -> None:
     """Write a run or a likelihood in another program's format; what it cannot hold is said."""
     from femtobarn import api
     from femtobarn.cli.fit_options import model_options
 
+    if check or skipped_bins is not None:
+        _bumpnet(source, to, out=out, check=check, skipped_bins=skipped_bins, as_json=json)
+        return
     asked = model_options(measurement=measurement, interp=interp, channels=channels, patch=patch)
     done = api.export(source, to, out=out, options=asked, skip_empty=skip_empty)
     for note in done.notes:
@@ -43,3 +52,21 @@ def export(
     else:
         for path in done.paths:
             answer(str(path))
+
+
+def _bumpnet(
+    source: str, to: str, *, out: str | None, check: bool, skipped_bins: float | None, as_json: bool
+) -> None:
+    from femtobarn import api
+    from femtobarn.errors import UsageError
+
+    if to != "bumpnet":
+        raise UsageError("--check and --skipped-bins go with --to bumpnet")
+    place = out or "bumpnet"
+    verdicts = api.check_bumpnet(source, out=place, skipped_bins=skipped_bins, write=not check)
+    accepted = sum(item.accepted for item in verdicts)
+    if as_json:
+        rows = [{"name": v.name, "accepted": v.accepted, "reason": v.reason} for v in verdicts]
+        show_json({"accepted": accepted, "rejected": len(verdicts) - accepted, "verdicts": rows})
+    else:
+        answer(f"{accepted} of {len(verdicts)} spectra accepted; {place}/bumpnet_selfcheck.csv")

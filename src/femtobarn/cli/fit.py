@@ -19,7 +19,9 @@ Text = str | None
 
 @app.command(epilog="Example: femtobarn fit workspace.json --profile mu --ranking --limit --gof saturated")
 def fit(
-    model: Annotated[str, typer.Argument(metavar="RUN|WORKSPACE.json|MODEL.yml", help="what to fit")],
+    model: Annotated[
+        str, typer.Argument(metavar="RUN|WORKSPACE.json|MODEL.yml|HISTS.root", help="what to fit")
+    ],
     out: Annotated[Text, typer.Option(metavar="DIR", help="leave a run alone and write here")] = None,
     measurement: Annotated[Text, typer.Option(help="measurement by name")] = None,
     poi: Annotated[Text, typer.Option(help="another parameter of interest")] = None,
@@ -52,12 +54,20 @@ def fit(
     postfit: Annotated[bool, typer.Option("--postfit", help="post-fit yields table")] = False,
     channels: Annotated[Text, typer.Option(metavar="C,...", help="only these channels")] = None,
     patch: Annotated[Text, typer.Option(metavar="P.json[:NAME]", help="JSON patch or patch set")] = None,
+    search: Annotated[Text, typer.Option(metavar="bump", help="search spectra for bumps instead")] = None,
+    inject: Annotated[
+        Text,
+        typer.Option(metavar="MASS,WIDTH,EVENTS", help="add a bump to all spectra first (with --search)"),
+    ] = None,
     engine: Annotated[Text, typer.Option(metavar="own|pyhf", help="what finds the best fit")] = None,
     json: o.Json = False,
 ) -> None:
     """Fit a run, a pyhf workspace or a cabinetry model; writes fit.json, tables, figures and a report."""
     from femtobarn import api
 
+    if search is not None:
+        _search(model, search, out=out, inject=inject, toys=toys, seed=seed, as_json=json)
+        return
     options = parse_options(
         measurement=measurement, poi=poi, interp=interp, fix=fix, profile=profile, ranking=ranking, scan=scan,
         scan2d=scan2d, hypotest=hypotest, limit=limit, cl=cl, significance=significance, gof=gof, toys=toys,
@@ -78,3 +88,21 @@ def fit(
     if fitted.get("not_done"):
         say(f"not everything could be done: {', '.join(fitted['not_done'])} failed (see the warnings)")
         raise typer.Exit(1)
+
+
+def _search(
+    what: str, kind: str, *, out: str | None, inject: str | None, toys: int, seed: int, as_json: bool
+) -> None:
+    from femtobarn import api
+    from femtobarn.errors import UsageError
+
+    if kind != "bump":
+        raise UsageError(f"--search {kind} is unknown", action="use --search bump")
+    where, fitted = api.search_bumps(
+        what, out=out, inject=inject, toys=toys, seed=seed, command=o.command_line()
+    )
+    if as_json:
+        show_json(fitted)
+        return
+    answer(api.open_run(where).manifest["headline"])
+    answer(f"wrote {where / 'fit.json'}   report: {where / 'report.html'}")

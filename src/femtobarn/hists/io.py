@@ -13,8 +13,10 @@ import numpy as np
 from femtobarn.errors import StoreError
 from femtobarn.hists.accumulate import Histogram, Key
 from femtobarn.hists.spec import Axis, HistSpec
+from femtobarn.hists.spectra import Spectra
+from femtobarn.hists.survey_io import read_surveys, survey_entries
 
-__all__ = ["read_hists", "to_hist", "write_hists"]
+__all__ = ["read_hists", "read_spectra", "to_hist", "write_hists"]
 
 #: Zip entries carry a time; a fixed one keeps equal results equal (the zip format starts in 1980).
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
@@ -64,9 +66,12 @@ def _label(axis: Axis) -> str:
 
 
 def write_hists(
-    path: Path, histograms: Iterable[Histogram], categories: Mapping[str, Sequence[Sequence[str]]]
+    path: Path,
+    histograms: Iterable[Histogram],
+    categories: Mapping[str, Sequence[Sequence[str]]],
+    surveys: Mapping[str, Spectra] | None = None,
 ) -> None:
-    """Write ``hists.zip``: one UHI entry a histogram, sorted, with fixed times."""
+    """Write ``hists.zip``: one UHI entry a histogram, sorted, with fixed times; then those of surveys."""
     import uhi.io.zip
 
     scratch = io.BytesIO()
@@ -76,9 +81,26 @@ def write_hists(
             uhi.io.zip.write(archive, name, to_hist(histogram, categories.get(name)))
     with zipfile.ZipFile(scratch) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
         for name in sorted(source.namelist()):
-            entry = zipfile.ZipInfo(name, date_time=_EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            target.writestr(entry, source.read(name))
+            target.writestr(_entry(name), source.read(name))
+        for name, text in survey_entries(surveys or {}):
+            target.writestr(_entry(f"{name}.json"), text)
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, date_time=_EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return entry
+
+
+def read_spectra(path: Path) -> dict[str, Spectra]:
+    """The surveys in ``hists.zip`` by dataset; their sums as they were rounded."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return read_surveys(archive)
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise StoreError(
+            f"cannot be read as histograms: {error}", where=str(path), action="repeat the run or its merge"
+        ) from error
 
 
 def read_hists(path: Path) -> dict[str, Histogram]:
@@ -90,7 +112,8 @@ def read_hists(path: Path) -> dict[str, Histogram]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".json") for name in archive.namelist() if name.endswith(".json")]
-            for name in names:
+            # Names with a slash are spectra of a survey.
+            for name in (name for name in names if "/" not in name):
                 found[name] = _from_hist(name, hist.Hist(uhi.io.zip.read(archive, name)))
     except (OSError, zipfile.BadZipFile, KeyError) as error:
         raise StoreError(

@@ -7,6 +7,7 @@ from femtobarn.plot.drawing import Drawing, save
 from femtobarn.plot.fit_set import fit_set
 from femtobarn.plot.fits import correlations, limit, pulls, ranking, scan, toy_pulls
 from femtobarn.plot.mass_fit import mass_fit
+from femtobarn.plot.overview import bars, scatter, steps
 from femtobarn.plot.prepost import pre_post_fit
 from femtobarn.plot.simple import cutflow, plane, spectrum_only
 from femtobarn.plot.stack import stack
@@ -16,6 +17,7 @@ __all__ = [
     "Drawing",
     "Label",
     "ProcessStyle",
+    "bars",
     "contours",
     "correlations",
     "cutflow",
@@ -28,7 +30,9 @@ __all__ = [
     "ranking",
     "save",
     "scan",
+    "scatter",
     "spectrum_only",
     "stack",
+    "steps",
     "toy_pulls",
 ]

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from femtobarn.errors import StoreError
 from femtobarn.hists import Axis, Compensated, Histogram, HistSpec
+from femtobarn.hists.spectra import ARRAYS, Grid, Kept, Spectra
 from femtobarn.outcome import CutRow, Outcome, Shard
 
 __all__ = ["decode", "encode"]
 
-_MAGIC: Final = b"FBOUT002"
+_MAGIC: Final = b"FBOUT003"
 _DIGEST_BYTES: Final = 32
 #: Kinds of arrays that may appear: booleans, integers, floats, text.
 _KINDS: Final = "biufU"
@@ -67,6 +68,7 @@ def encode(outcome: Outcome) -> bytes:
         },
         "facts": outcome.facts,
         "warnings": outcome.warnings,
+        "spectra": {dataset: _pack_spectra(item, arrays) for dataset, item in outcome.spectra.items()},
     }
     text = json.dumps({**header, "arrays": arrays.entries}, separators=(",", ":")).encode()
     body = b"".join([_MAGIC, len(text).to_bytes(8, "little"), text, *arrays.chunks])
@@ -119,6 +121,7 @@ def decode(data: bytes, *, part: int) -> Outcome:
             for dataset, facts in header["facts"].items()
         },
         dict(header["warnings"]),
+        {dataset: _unpack_spectra(packed, array, part) for dataset, packed in header["spectra"].items()},
     )
 
 
@@ -167,3 +170,41 @@ def _spec(name: str, text: str) -> HistSpec:
         tuple(Axis(n, tuple(edges), label, unit, uniform) for n, edges, label, unit, uniform in axes),
         title,
     )
+
+
+def _pack_spectra(spectra: Spectra, arrays: _Arrays) -> dict[str, Any]:
+    """Digits of sums are mostly zero: only the columns that are not are stored."""
+    columns: dict[str, Any] = {}
+    for name, (shape, _) in ARRAYS.items():
+        column = getattr(spectra, name)
+        used = [int(i) for i in np.flatnonzero(column.any(axis=0))] if shape else None
+        columns[name] = [arrays.put(column if used is None else column[:, used]), used, len(column)]
+    return {
+        "grid": [spectra.grid.width, spectra.grid.bins],
+        "states_of": spectra.states_of,
+        "items": spectra.items,
+        "weighted": spectra.weighted,
+        "names": {str(state): name for state, name in spectra.names.items()},
+        "columns": columns,
+        "kept": [
+            [arrays.put(getattr(kept, name)) for name in ("of", "item", "offsets", "values")]
+            for kept in spectra.kept
+        ],
+    }
+
+
+def _unpack_spectra(packed: dict[str, Any], array: _Getter, part: int) -> Spectra:
+    columns = {}
+    for name, (number, used, length) in packed["columns"].items():
+        shape, kind = ARRAYS[name]
+        column = array(number)
+        if used is not None:
+            full = np.zeros((length, *shape), dtype=kind)
+            full[:, used] = column
+            column = full
+        columns[name] = column
+    return Spectra(
+        Grid(*packed["grid"]), packed["states_of"], tuple(packed["items"]), packed["weighted"],
+        names={int(state): name for state, name in packed["names"].items()}, **columns,
+        kept=[Kept(part, *(array(number) for number in numbers)) for numbers in packed["kept"]],
+    )  # fmt: skip

@@ -16,9 +16,10 @@ import numpy as np
 import femtobarn
 from femtobarn.analysis import Analysis, Stored
 from femtobarn.errors import StoreError, UsageError
-from femtobarn.hists import Compensated, Histogram, read_hists, write_hists
+from femtobarn.hists import Compensated, Histogram, read_hists, read_spectra, write_hists
 from femtobarn.outcome import CutRow, Outcome, Shard
 from femtobarn.records import NOMINAL, Dataset
+from femtobarn.run.arrays import write_arrays
 from femtobarn.run.engine import RunResult, Summary
 from femtobarn.run.files import (
     SCHEMA_VERSION,
@@ -164,7 +165,8 @@ class RunDirectory:
             for name, item in outcome.histograms.items()
         }
         with replacing(self.path / "hists.zip") as scratch:
-            write_hists(scratch, outcome.histograms.values(), categories)
+            write_hists(scratch, outcome.histograms.values(), categories, outcome.spectra)
+        write_arrays(self.path, outcome.spectra)
         cutflow = {
             name: [
                 {"cut": c.cut, "events": c.events, "sumw": c.sumw, "sumw2": c.sumw2}
@@ -201,7 +203,9 @@ class RunDirectory:
                              action=f"femtobarn resume {self.path}")  # fmt: skip
         entries = manifest["datasets"]
         datasets = tuple(Dataset(name, (), entry["metadata"]) for name, entry in entries.items())
-        outcome = Outcome(histograms=read_hists(self.path / "hists.zip"))
+        outcome = Outcome(
+            histograms=read_hists(self.path / "hists.zip"), spectra=read_spectra(self.path / "hists.zip")
+        )
         for name, entry in entries.items():
             outcome.facts[name] = {key: tuple(values) for key, values in entry["facts"].items()}
             outcome.sums[name] = {key: Compensated(*pair) for key, pair in entry["sums"].items()}
@@ -223,6 +227,7 @@ class RunDirectory:
             lost_fraction=ledger["lost_fraction"],
             origin=manifest["origin"],
             model=MappingProxyType(dict(manifest["config"].get("model") or {})),
+            folder=self.path,
         )
 
 

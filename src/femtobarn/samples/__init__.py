@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["make", "make_cms_histograms", "make_dimuon"]
+__all__ = ["make", "make_cms_histograms", "make_dimuon", "make_physlite"]
 
 
 def make(
@@ -77,3 +77,21 @@ def make_dimuon(out: Path, *, events: int = 20000, seed: int = 1) -> Path:
     from femtobarn.samples import dimuon
 
     return dimuon.make_dimuon(Path(out), events=events, seed=seed)
+
+
+def make_physlite(
+    out: Path,
+    *,
+    release: str = "physlite",
+    events: int = 20_000,
+    seed: int = 1,
+    mass: float = 250.0,
+    width: float = 5.0,
+    signal: int = 160,
+) -> Path:
+    """PHYSLITE-like events with a bump in one spectrum; see :mod:`femtobarn.samples.physlite`."""
+    from femtobarn.samples import physlite
+
+    return physlite.make_physlite(
+        Path(out), release=release, events=events, seed=seed, mass=mass, width=width, signal=signal
+    )

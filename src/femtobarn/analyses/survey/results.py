@@ -1,0 +1,339 @@
+"""What a survey leaves behind: tables, histograms, statistics, verdict, search, headline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from femtobarn.analyses.survey.parameters import SurveyParameters
+from femtobarn.analyses.survey.spectra import Row, histogram, rows
+from femtobarn.analysis import Stored
+from femtobarn.export.bumpnet import LoaderCuts, Verdict, export_bumpnet
+from femtobarn.export.th1 import Histogram1D, root_file
+from femtobarn.kernels.exact import rounded
+from femtobarn.physics.resonances import RESONANCES, mask_resonances
+from femtobarn.run.files import read_json
+from femtobarn.stats.bump import Injection, SpectrumToSearch, search_all
+from femtobarn.units import PB_PER_FB
+
+__all__ = ["bumpnet", "files", "headline", "infer", "search", "tables", "verdict"]
+
+#: Spectra with fewer bins are not searched at all (they are not even listed: there are thousands).
+_SEARCHED_BINS: Final = 12
+
+
+def tables(stored: Stored) -> dict[str, dict[str, list[Any]]]:
+    """``final_states.csv``, ``signatures.csv`` and, where asked for, the known resonances."""
+    states: dict[str, list[Any]] = {"dataset": [], "final_state": [], "events": [], "sumw": []}
+    for dataset, spectra in sorted(stored.outcome.spectra.items()):
+        sumw = rounded(spectra.state_sumw) if spectra.weighted else spectra.state_events.astype(np.float64)
+        named = [(spectra.names[int(code)], i) for i, code in enumerate(spectra.state)]
+        for name, i in sorted(named):
+            for key, value in zip(
+                states, (dataset, name, int(spectra.state_events[i]), float(sumw[i])), strict=True
+            ):
+                states[key].append(value)
+    signatures: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    for row in rows(stored):
+        for name, value in zip(_COLUMNS, _cells(row), strict=True):
+            signatures[name].append(value)
+    out: dict[str, dict[str, list[Any]]] = {"final_states": states, "signatures": signatures}
+    parameters: SurveyParameters = stored.parameters
+    if parameters.resonances != "none":
+        out["resonances"] = {
+            "name": [item.name for item in RESONANCES],
+            "mass_gev": [item.mass for item in RESONANCES],
+            "window_gev": [item.window for item in RESONANCES],
+            "treatment": [parameters.resonances] * len(RESONANCES),
+        }
+    return out
+
+
+_COLUMNS: Final = (
+    "dataset", "final_state", "combination", "n", "sum_gev", "min_gev", "max_gev", "sumw", "sumw2",
+    "overflow",     "peak_edge_gev", "n_main", "n_outliers", "nbins_main", "status", "reason",
+)  # fmt: skip
+
+
+def _cells(row: Row) -> tuple[Any, ...]:
+    s, cut = row.spectrum, row.cut
+    after: tuple[Any, ...] = (
+        ("", "", "", "") if cut is None else (cut.edge, cut.n_main, cut.n_outliers, cut.nbins)
+    )
+    return (
+        row.dataset, row.state, row.combination.name, s.n, s.total, s.low, s.high, s.sumw, s.sumw2,
+        s.overflow, *after, "exported" if row.exported else "rejected", row.reason,
+    )  # fmt: skip
+
+
+def factors(stored: Stored) -> dict[str, float]:
+    """Factor of each dataset's sums of weights: luminosity x cross-section / sum of weights, else 1."""
+    parameters: SurveyParameters = stored.parameters
+    out = {}
+    for dataset in stored.datasets:
+        weighting, about = parameters.weighting, dataset.metadata
+        out[dataset.name] = 1.0
+        if not weighting.enabled or dataset.kind == "data" or about.get("xsec") is None:
+            continue
+        campaign = str(about.get("campaign", ""))
+        lumi = weighting.luminosity_by_campaign.get(campaign, weighting.target_luminosity_fb)
+        sumw = about.get("sumw")
+        sumw = (
+            sumw * stored.fraction_processed(dataset.name)
+            if sumw
+            else stored.outcome.sum_of(dataset.name, "sumw")
+        )
+        if lumi is not None and sumw:
+            scale = float(about["xsec"]) * float(about.get("kfactor", 1.0)) * float(about.get("filteff", 1.0))
+            out[dataset.name] = scale * lumi * PB_PER_FB / float(sumw)
+    return out
+
+
+def files(stored: Stored) -> Iterator[tuple[str, bytes]]:
+    """``histograms/``, processed arrays and the statistics of the run."""
+    parameters: SurveyParameters = stored.parameters
+    if parameters.histograms:
+        yield from _histogram_files(stored, parameters)
+    if parameters.keep_arrays and parameters.post_processing != "none":
+        yield from _processed_arrays(stored)
+    yield "logs/aggregated_stats.json", json.dumps(_statistics(stored), indent=1, sort_keys=True).encode()
+
+
+def _histogram_files(stored: Stored, parameters: SurveyParameters) -> Iterator[tuple[str, bytes]]:
+    scale = factors(stored)
+    chosen: dict[str, list[Row]] = {}
+    for row in rows(stored):
+        if row.exported:
+            chosen.setdefault(row.dataset, []).append(row)
+    several = len(chosen) > 1
+    # A width suffix hides the charge tag from BumpNet: one file a width instead.
+    groups = (
+        [(width,) for width in parameters.widths] if parameters.naming == "bumpnet" else [parameters.widths]
+    )
+    for dataset, found in chosen.items():
+        for widths in groups:
+            made = list(_made(found, parameters, widths, scale[dataset]))
+            yield from _as_files(made, parameters, widths, dataset if several else "")
+        if parameters.before_cuts:
+            whole = list(_made(found, parameters, parameters.widths[:1], scale[dataset], cut=False))
+            stem = f"{dataset}_" if several else ""
+            yield f"histograms/{stem}{parameters.before_filename}", root_file(whole)
+
+
+def _made(
+    found: Iterable[Row],
+    parameters: SurveyParameters,
+    widths: Sequence[float],
+    factor: float,
+    *,
+    cut: bool = True,
+) -> Iterator[Histogram1D]:
+    for row in found:
+        for width in widths:
+            one = histogram(
+                row,
+                parameters,
+                width,
+                naming=parameters.naming,
+                grid=parameters.grid_width,
+                factor=factor,
+                cut=cut,
+            )
+            if one is not None:
+                yield one
+
+
+def _as_files(
+    made: Sequence[Histogram1D], parameters: SurveyParameters, widths: Sequence[float], dataset: str
+) -> Iterator[tuple[str, bytes]]:
+    stem = f"{dataset}_" if dataset else ""
+    if not made:
+        return
+    if not parameters.single_file:
+        for one in made:
+            yield f"histograms/{stem}{one.name}.root", root_file([one])
+        return
+    name = Path(parameters.filename)
+    suffix = (
+        f"_width_{float(widths[0])}" if parameters.naming == "bumpnet" and len(parameters.widths) > 1 else ""
+    )
+    yield f"histograms/{stem}{name.stem}{suffix}{name.suffix or '.root'}", root_file(made)
+
+
+def _processed_arrays(stored: Stored) -> Iterator[tuple[str, bytes]]:
+    import io
+
+    for row in rows(stored):
+        if row.main is None or row.outliers is None:
+            continue
+        for part, values in (("main", row.main), ("outliers", row.outliers)):
+            out = io.BytesIO()
+            np.save(out, values)
+            name = f"{row.dataset}_FS_{row.state}_IM_{row.combination.name}_{part}.npy"
+            yield f"im_arrays_processed/{name}", out.getvalue()
+
+
+def _statistics(stored: Stored) -> dict[str, Any]:
+    """What the predecessor's statistics held, under its names, with true values."""
+    manifest = read_json(stored.folder / "manifest.json") if stored.folder is not None else {"inputs": []}
+    inputs = manifest["inputs"]
+    failed = {item["file"]: item["error"] for item in manifest.get("failures", ())}
+    failed |= {item["path"]: item["error"] for item in inputs if item.get("error")}
+    total = len(inputs)
+    good = total - len(failed)
+    ledger = manifest.get("ledger", {})
+    spectra = stored.outcome.spectra.values()
+    return {
+        "schema_version": 1,
+        "summary": {
+            "total_final_states": sum(len(item.state) for item in spectra),
+            "total_signatures": sum(len(item) for item in spectra),
+            "total_masses": int(sum(item.n.sum() for item in spectra)),
+            "wall_s": ledger.get("wall_s", 0.0),
+            "cpu_s": ledger.get("cpu_s", 0.0),
+        },
+        "parsing": {
+            "total_files": total,
+            "successful_files": good,
+            "failed_files": len(failed),
+            "success_rate": 100.0 * good / total if total else 0.0,
+            "total_events": sum(done for done, _ in stored.entries.values()),
+            "total_chunks": ledger.get("parts", {}).get("total", 0),
+            "total_size_mb": sum(item.get("size") or 0 for item in inputs) / 1e6,
+            "max_memory_mb": _peak_memory_mb(),
+            "error_types": _counted(failed.values()),
+        },
+    }
+
+
+def _peak_memory_mb() -> float:
+    """Largest resident size of this process so far; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024
+
+
+def _counted(reasons: Iterable[str]) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for reason in reasons:
+        text = reason.split("\n", 1)[0]
+        out[text] = out.get(text, 0) + 1
+    return out
+
+
+def verdict(stored: Stored) -> str:
+    """Why a survey is no result: nothing was classified, or no histogram came out though asked for."""
+    parameters: SurveyParameters = stored.parameters
+    classified = sum(int(item.state_events.sum()) for item in stored.outcome.spectra.values())
+    if not classified:
+        cuts = "; ".join(
+            f"{name}: " + ", ".join(f"{count.cut} {count.events}" for count in stored.outcome.cutflow(name))
+            for name in stored.outcome.cutflows
+        )
+        return f"no event was classified ({cuts or 'no events'})"
+    if not parameters.histograms:
+        return ""
+    found = list(rows(stored))
+    if any(row.exported for row in found):
+        return ""
+    return f"no histogram was made: {_why_none(stored, found, parameters)}"
+
+
+def _why_none(stored: Stored, found: Sequence[Row], parameters: SurveyParameters) -> str:
+    reasons: dict[str, int] = {}
+    for row in found:
+        text = (
+            row.reason
+            if row.reason.startswith("no mass")
+            else f"of a final state with fewer than {parameters.min_events} events"
+        )
+        reasons[text] = reasons.get(text, 0) + 1
+    large = sum(
+        int((item.state_events >= parameters.min_events).sum()) for item in stored.outcome.spectra.values()
+    )
+    with_combination = {(row.dataset, row.state) for row in found if "fewer than" not in row.reason}
+    parts = [f"{number} signatures {text}" for text, number in sorted(reasons.items())]
+    parts.append(
+        f"{large} final states have at least {parameters.min_events} events, "
+        f"{len(with_combination)} of them a combination"
+    )
+    return "; ".join(parts)
+
+
+def bumpnet(
+    stored: Stored, out: Path, cuts: LoaderCuts | None = None, *, write: bool = True
+) -> list[Verdict]:
+    """Export everything that BumpNet's loader accepts (or only judge), and say why not the rest."""
+    parameters: SurveyParameters = stored.parameters
+    scale = factors(stored)
+    several = len(stored.outcome.spectra) > 1
+    made: dict[str, list[Histogram1D]] = {}
+    for row in rows(stored):
+        if row.exported:
+            one = histogram(
+                row, parameters, parameters.widths[0], naming="bumpnet", grid=parameters.grid_width,
+                factor=scale[row.dataset],
+            )  # fmt: skip
+            if one is not None:
+                made.setdefault(row.dataset, []).append(one)
+    verdicts = []
+    for dataset, histograms in made.items() or {"": []}.items():
+        verdicts += export_bumpnet(histograms, out / dataset if several else out, cuts, write=write)
+    return verdicts
+
+
+def to_search(stored: Stored) -> list[SpectrumToSearch]:
+    """Exported spectra that are long enough to be searched."""
+    parameters: SurveyParameters = stored.parameters
+    several = len(stored.outcome.spectra) > 1
+    out = []
+    for row in rows(stored):
+        if not row.exported:
+            continue
+        one = histogram(row, parameters, parameters.widths[0], naming="bumpnet", grid=parameters.grid_width)
+        if one is None or len(one.values) < _SEARCHED_BINS:
+            continue
+        masked = None
+        if parameters.resonances == "mask" and row.combination.leptons_only:
+            masked = mask_resonances(one.edges)
+        name = f"{row.dataset}/{one.name}" if several else one.name
+        out.append(SpectrumToSearch(name, one.values, one.edges, masked, f"{row.dataset}/{row.state}"))
+    return out
+
+
+def search(
+    stored: Stored, *, toys: int = 400, seed: int = 1, injection: Injection | None = None
+) -> dict[str, Any]:
+    """``search`` of fit.json."""
+    return search_all(to_search(stored), toys=toys, seed=seed, injection=injection)
+
+
+def infer(stored: Stored) -> dict[str, Any]:
+    """The bump search at the end of a run, where asked for."""
+    parameters: SurveyParameters = stored.parameters
+    if not parameters.search:
+        return {}
+    return {"search": search(stored)}
+
+
+def headline(stored: Stored, fitted: Mapping[str, Any]) -> str:
+    """One sentence: how many spectra, and whether one sticks out."""
+    spectra = stored.outcome.spectra.values()
+    classified = sum(int(item.state_events.sum()) for item in spectra)
+    states, signatures = sum(len(item.state) for item in spectra), sum(len(item) for item in spectra)
+    exported = sum(row.exported for row in rows(stored)) if signatures else 0
+    text = f"{classified} events in {states} final states, {signatures} mass spectra, "
+    text += f"{exported} of them exported."
+    found = fitted.get("search", {}).get("global", {})
+    if found.get("p_global") is not None:
+        text += (
+            f" Smallest probability among {found['n_histograms']} searched spectra: {found['best']}, "
+            f"p = {found['p_global']:.2g} after all trials."
+        )
+    return text

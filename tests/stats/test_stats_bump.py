@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from femtobarn.export.th1 import read_1d
+from femtobarn.stats.bump import Injection, SpectrumToSearch, search, search_all, tail_probability
+from femtobarn.stats.spectrum import basis, choose_background, fit_many
+
+EDGES = 100.0 + 20.0 * np.arange(61)
+CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
+SMOOTH = 2000 * (CENTRES / 100) ** -2.5
+
+
+def test_injected_bumps_are_found_and_none_is_invented(shared):
+    truth = json.loads(shared("oracles/survey/bump_cases.json").read_text())
+    spectra = [
+        SpectrumToSearch(h.name, h.values, h.edges) for h in read_1d(shared("oracles/survey/bump_cases.root"))
+    ]
+    found = search_all(spectra, toys=200)
+    near, ratios, background = 0, [], []
+    for item in found["histograms"]:
+        assert item["status"] == "ok"
+        injected = truth[item["name"]]["injected"]
+        if injected is None:
+            background.append(item["z_max"])
+            continue
+        near += abs(item["bin"] - injected["bin"]) <= 1
+        ratios.append(item["z_max"] / injected["z_of_this_sample_with_the_true_background"])
+    assert len(ratios) == 12
+    assert near >= 11
+    assert 0.7 <= np.median(ratios) <= 1.15
+    assert max(background) < 4.5
+    assert found["global"]["p_global"] < 0.01
+
+
+def test_global_probabilities_are_uniform_without_a_bump():
+    rng = np.random.default_rng(1)
+    p = [
+        search(SpectrumToSearch(f"toy{i}", rng.poisson(SMOOTH).astype(float), EDGES), toys=100).p_global
+        for i in range(40)
+    ]
+    # Kolmogorov-Smirnov distance of 40 uniform numbers exceeds 0.26 once in a hundred.
+    distance = np.max(np.abs(np.sort(p) - (np.arange(40) + 0.5) / 40))
+    assert distance < 0.26
+
+
+def test_injection_is_found_where_it_was_put_with_the_size_it_has():
+    found = search(SpectrumToSearch("asimov", SMOOTH, EDGES), toys=50, injection=Injection(610.0, 20.0, 60.0))
+    assert found.bin == 25
+    assert found.mass_gev == 610.0
+    assert found.z_max == pytest.approx(found.expected_z, rel=0.2)
+
+
+def test_short_empty_and_masked_spectra_have_a_status():
+    short = search(SpectrumToSearch("short", np.full(5, 100.0), np.arange(6.0)))
+    assert short.z_max is None
+    assert "12 are needed" in short.status
+    empty = search(SpectrumToSearch("empty", np.zeros(60), EDGES))
+    assert "entries" in empty.status
+    counts = SMOOTH.copy()
+    counts[20:23] += 500
+    masked = np.zeros(60, dtype=bool)
+    masked[19:24] = True
+    hidden = search(SpectrumToSearch("masked", counts, EDGES, masked), toys=50)
+    assert hidden.status == "ok"
+    assert hidden.z_max < 2
+
+
+def test_background_is_the_maximum_of_the_likelihood():
+    from scipy.optimize import minimize
+
+    counts = np.random.default_rng(2).poisson(SMOOTH).astype(float)
+    design = basis(EDGES, 3)
+    c, converged = fit_many(counts[None], design)
+    assert converged.all()
+
+    def objective(x):
+        return np.sum(np.exp(design @ x) - counts * (design @ x))
+
+    other = minimize(objective, c[0] * 0.9, method="BFGS")
+    assert objective(c[0]) <= other.fun + 1e-6
+    assert choose_background(counts, EDGES).order <= 3
+
+
+def test_tail_goes_on_beyond_the_toys():
+    toys = np.random.default_rng(3).exponential(size=2000)
+    for t in (1.0, 4.0, 12.0):
+        assert np.log(tail_probability(toys, t)) == pytest.approx(-t, rel=0.15)
