@@ -95,11 +95,19 @@ def test_an_unknown_option(cli):
     assert "--release" in answer.err
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "data make", "data probe", "data list", "data files"])
+#: Verbs that only lead to others, and those.
+GROUPS = {
+    "data": ("make", "probe", "list", "files"),
+    "refrun": ("suggest", "evaluate", "promote", "fetch"),
+    "ttbar": ("fileset", "validate", "bench"),
+}
+
+
+@pytest.mark.parametrize("verb", [*VERBS, *(f"{group} {name}" for group in GROUPS for name in GROUPS[group])])
 def test_every_verb_has_help_with_an_example(cli, verb):
     answer = cli(*verb.split(), "--help")
     assert answer.code == 0
-    assert verb == "data" or "Example: femtobarn " + verb in answer.out
+    assert verb in GROUPS or "Example: femtobarn " + verb in answer.out
 
 
 def test_the_version(cli):

@@ -101,7 +101,6 @@ _WHERE: Final = {
 }
 
 __all__ = [
-    "EXPORTS",
     "Checked",
     "Demos",
     "Exported",
