@@ -13,7 +13,8 @@ from femtobarn.errors import DataError, UsageError
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(rich_markup_mode=None, context_settings=_HELP, no_args_is_help=True, add_completion=False,
-                  help="Which reference run should a shifter compare this run with?")  # fmt: skip
+                  help="Which reference run should a shifter compare this run with?",
+                  epilog="Example: femtobarn refrun suggest 320888 --reco prompt --pairs F.json")  # fmt: skip
 
 Pairs = Annotated[str | None, typer.Option(metavar="FILE|URL", help="certified runs and their references")]
 Runs = Annotated[str | None, typer.Option("--runs", metavar="F", help="run records: CSV, Parquet or JSON")]
