@@ -118,9 +118,11 @@ def test_four_lepton_events_of_2016_as_far_as_bumpnet(shared, tmp_path):
     for key, post in oracle["post"].items():
         row, grid = rows[tuple(key.split("|"))], post["grid"]
         assert row["status"] == "exported"
-        assert (float(row["peak_edge_gev"]), int(row["n_main"]), int(row["n_outliers"]), int(row["nbins_main"])) == (
-            grid["peak_edge"], grid["n_main"], grid["n_outliers"], grid["nbins_main"],
-        )  # fmt: skip
+        found = [
+            float(row["peak_edge_gev"]),
+            *(int(row[key]) for key in ("n_main", "n_outliers", "nbins_main")),
+        ]
+        assert found == [grid[key] for key in ("peak_edge", "n_main", "n_outliers", "nbins_main")]
     assert sum(row["status"] == "exported" for row in rows.values()) == len(oracle["post"])
     assert not any(row["reason"] == "" for row in rows.values() if row["status"] == "rejected")
     verdicts = api.export(finished.path, to="bumpnet", out=tmp_path / "bumpnet")
@@ -175,15 +177,14 @@ def test_a_bump_that_was_put_in_is_found_where_it_is(tmp_path, release):
     truth = json.loads(made.truth.read_text())
     settings = ("combinations.min_types=1", "combinations.min_each=1", "combinations.max_total=2",
                 "objects=electrons,muons,jets", "min_events=600", "resonances=none", "search=true")  # fmt: skip
-    finished = api.run(
-        api.Request(
-            what="survey",
-            fileset=str(made.fileset),
-            settings=settings,
-            out=str(tmp_path / "run"),
-            executor="serial",
-        )
+    asked = api.Request(
+        what="survey",
+        fileset=str(made.fileset),
+        settings=settings,
+        out=str(tmp_path / "run"),
+        executor="serial",
     )
+    finished = api.run(asked)
     best = api.open_run(finished.path).fit["search"]["global"]["best"]
     found = next(h for h in api.open_run(finished.path).fit["search"]["histograms"] if h["name"] == best)
     assert truth["combination"] in best

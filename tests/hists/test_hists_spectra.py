@@ -89,7 +89,6 @@ def test_numbers_are_those_of_a_slow_sum():
 
 
 def test_edges_belong_to_the_bin_above():
-    objects, momenta, _ = events(3, 1, weighted=False)
     one = Objects(np.array([0, 2]), np.zeros(2), np.zeros(2), np.zeros(2), np.zeros(2), None, np.arange(2))
     p = np.array([[0.0, 0, 0, 3.0], [0, 0, 0, 4.0]])
     found = part(

@@ -9,9 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from femtobarn.api.bumpnet import check_bumpnet
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
     from femtobarn.api.demos import Demos, demo
-    from femtobarn.api.bumpnet import check_bumpnet
     from femtobarn.api.export_targets import target_names
     from femtobarn.api.exporting import Exported, export
     from femtobarn.api.files import Probed, data_files, data_fileset, data_probe
