@@ -118,8 +118,11 @@ def test_four_lepton_events_of_2016_as_far_as_bumpnet(shared, tmp_path):
     for key, post in oracle["post"].items():
         row, grid = rows[tuple(key.split("|"))], post["grid"]
         assert row["status"] == "exported"
-        found = [float(row[name]) for name in ("peak_edge_gev", "n_main", "n_outliers", "nbins_main")]
-        assert found == [grid[name] for name in ("peak_edge", "n_main", "n_outliers", "nbins_main")]
+        found = [
+            float(row["peak_edge_gev"]),
+            *(int(row[key]) for key in ("n_main", "n_outliers", "nbins_main")),
+        ]
+        assert found == [grid[key] for key in ("peak_edge", "n_main", "n_outliers", "nbins_main")]
     assert sum(row["status"] == "exported" for row in rows.values()) == len(oracle["post"])
     assert not any(row["reason"] == "" for row in rows.values() if row["status"] == "rejected")
     verdicts = api.export(finished.path, to="bumpnet", out=tmp_path / "bumpnet")
@@ -175,15 +178,14 @@ def test_a_bump_that_was_put_in_is_found_where_it_is(tmp_path, release):
     settings = ("combinations.min_types=1", "combinations.min_each=1", "combinations.max_total=2",
                 "objects=electrons,muons,jets", "min_events=600", "resonances=none",
                 "search=true")  # fmt: skip
-    finished = api.run(
-        api.Request(
-            what="survey",
-            fileset=str(made.fileset),
-            settings=settings,
-            out=str(tmp_path / "run"),
-            executor="serial",
-        )
+    asked = api.Request(
+        what="survey",
+        fileset=str(made.fileset),
+        settings=settings,
+        out=str(tmp_path / "run"),
+        executor="serial",
     )
+    finished = api.run(asked)
     best = api.open_run(finished.path).fit["search"]["global"]["best"]
     found = next(h for h in api.open_run(finished.path).fit["search"]["histograms"] if h["name"] == best)
     assert truth["combination"] in best
