@@ -210,6 +210,7 @@ def test_exports_hold_the_same_model(zoo: Any, tmp_path: Path, name: str) -> Non
         if path.suffix == ".yaml":
             assert list(yaml.safe_load_all(path.read_text()))
             assert ".nan" not in path.read_text()
+            assert "symerror: 0.0\n" not in path.read_text()
 
 
 def test_a_submission_is_valid(shared: Shared, tmp_path: Path) -> None:
