@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 
 import pytest
 
-from femtobarn.errors import ConfigError, DataError, UsageError
+from femtobarn.errors import ConfigError, DataError, FemtobarnError, UsageError
 from femtobarn.stats import Model, read_workspace, write_workspace
 from femtobarn.stats.workspace import read_workspace_file
 from femtobarn.stats.workspace_reader import parse_workspace
@@ -193,3 +194,34 @@ def test_a_point_or_data_of_wrong_length_is_refused(document):
 
 def test_json_of_a_workspace_is_strict(document):
     json.dumps(parse_workspace(document).to_json(), allow_nan=False)
+
+
+def test_every_kind_of_problem_is_reported_at_once(document):
+    document["channels"][0]["samples"][0]["modifiers"].append({"name": "x", "type": "foo", "data": None})
+    document["channels"][0]["samples"][0]["data"].append(1.0)
+    document["measurements"][0]["config"]["poi"] = "nothing"
+    document["observations"][0]["name"] = "elsewhere"
+    with pytest.raises(ConfigError) as caught:
+        parse_workspace(document)
+    text = str(caught.value)
+    for words in ("unknown modifier 'foo'", "bins", "no parameter 'nothing'", "no channel 'elsewhere'"):
+        assert words in text
+
+
+def _places(value, path=()):
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from _places(item, (*path, key))
+
+
+@pytest.mark.parametrize("bad", [None, [], {}, "text", -1.0, float("nan"), True])
+def test_anything_anywhere_is_a_workspace_or_an_answer(document, bad):
+    for path in list(_places(document))[1:]:
+        broken = json.loads(json.dumps(document))
+        parent = broken
+        for key in path[:-1]:
+            parent = parent[key]
+        parent[path[-1]] = bad
+        with contextlib.suppress(FemtobarnError):
+            Model(parse_workspace(broken))

@@ -49,7 +49,7 @@ def fit_set(fitted: Mapping[str, Any], tables: Mapping[str, Table], label: Label
     for entry in fitted.get("scans2d", ()):
         yield contours(entry, name=name("contours_{}_{}".format(*entry["parameters"])), label=label)
     upper = fitted.get("limit")
-    tests = (upper or {}).get("points") or fitted.get("hypotests") or ()
+    tests = fitted.get("cls_curve") or fitted.get("hypotests") or ()
     if len(tests) > 1:
         yield limit(tests, upper, name=name("cls"), label=label, poi=poi)
     if fitted.get("toys", {}).get("pulls"):

@@ -46,7 +46,12 @@ __all__ = [
 Manifest = Mapping[str, Any]
 
 #: Keys of fit.json with a place of their own on the page.
-_OWN_PLACE: Final = frozenset({"schema_version", "mle", "ranking", "timing", "warnings", "scans", "kind"})
+_OWN_PLACE: Final = frozenset(
+    {
+        "schema_version", "mle", "ranking", "timing", "warnings", "scans", "scans2d", "cls_curve", "pruning",
+        "kind",
+    }
+)  # fmt: skip
 #: Headings of analyses' own keys, and of the likelihood fit's in the order of the page.
 _HEADINGS: Final = {"results": "Results", "fits": "Fits", "search": "Search", "models": "Models"}
 _LIKELIHOOD: Final = {

@@ -146,7 +146,11 @@ class Model:
             return self._index[label]
         if f"{label}[0]" in self._index and f"{label}[1]" not in self._index:
             return self._index[f"{label}[0]"]
-        raise UsageError(f"there is no parameter '{label}'", near=nearest(label, self.names))
+        near = nearest(label, self.names)
+        known = ", ".join(list(self.offsets)[:12]) + (", ..." if len(self.offsets) > 12 else "")
+        raise UsageError(
+            f"there is no parameter '{label}'", near=near, action=None if near else f"the parameters: {known}"
+        )
 
     def indices(self, name: str) -> list[int]:
         """Positions of all numbers of a parameter: a label, or a name for its whole vector."""

@@ -29,7 +29,7 @@ def _modules() -> tuple[Any, Any]:
         except ImportError as error:
             raise UsageError(
                 f"the engine 'pyhf' is not installed ({error.name} is missing)",
-                action="pip install pyhf iminuit, or use the own engine",
+                action="pip install 'femtobarn[pyhf]', or use the own engine",
             ) from None
 
 

@@ -93,6 +93,8 @@ def to_fit_json(model: Model, report: FitReport) -> dict[str, Any]:
         "hypotests": report.hypotests or None,
         "pruning": report.pruning,
     }
+    if report.limit is not None and report.limit.points:
+        out["cls_curve"] = report.limit.curve()
     if report.failed:
         out["not_done"] = list(report.failed)
     out |= {key: [item.to_json() for item in value] for key, value in lists.items() if value is not None}

@@ -94,11 +94,11 @@ class Limit:
         out: dict[str, Any] = {"cl": self.cl, "observed": self.observed, "expected": list(self.expected)}
         if self.reasons:
             out["reasons"] = dict(self.reasons)
-        if self.points:
-            out["points"] = [
-                {"mu": one.mu, "cls": one.cls, "cls_expected": list(one.cls_expected)} for one in self.points
-            ]
         return out
+
+    def curve(self) -> list[dict[str, Any]]:
+        """CLs at ``points``, for a figure."""
+        return [{"mu": p.mu, "cls": p.cls, "cls_expected": list(p.cls_expected)} for p in self.points]
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ class Channel:
 
     @property
     def bins(self) -> int:
-        return len(self.samples[0].data)
+        return len(self.samples[0].data) if self.samples else 0
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "samples": [sample.to_json() for sample in self.samples]}

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["check_workspace", "parse_workspace"]
 
 _EMPTY: Final[Mapping[str, Any]] = {}
+#: Kind of a modifier that was reported: it keeps its place and its name, so that the rest can be checked.
+_UNKNOWN: Final[Any] = "?"
 
 
 def _pointer(*parts: object) -> str:
@@ -75,9 +77,9 @@ def parse_workspace(document: Any, *, where: str | None = None) -> Workspace:
         _measurement(item, _pointer("measurements", i), report)
         for i, item in enumerate(_list(top.get("measurements"), "/measurements", report, least=1))
     )
-    report.raise_if_any(where)
     workspace = Workspace(channels, observations, measurements)
-    check_workspace(workspace, where=where)
+    _check(workspace, report)
+    report.raise_if_any(where)
     return workspace
 
 
@@ -94,6 +96,8 @@ def _object(
     for key in keys:
         if key not in value:
             report.add(pointer, f"'{key}' is missing")
+        elif value[key] is None:
+            report.add(pointer + _pointer(key), "must not be null")
     return value
 
 
@@ -153,19 +157,17 @@ def _sample(value: Any, pointer: str, report: _Report) -> Sample:
         for i, item in enumerate(_list(data.get("modifiers"), pointer + "/modifiers", report))
     ]
     name = _text(data.get("name"), pointer + "/name", report)
-    return Sample(name, contents, tuple(m for m in found if m is not None))
+    return Sample(name, contents, tuple(found))
 
 
-def _modifier(value: Any, pointer: str, report: _Report, bins: int) -> Modifier | None:
+def _modifier(value: Any, pointer: str, report: _Report, bins: int) -> Modifier:
     data = _object(value, pointer, report, ("name", "type"), ("data",))
-    if not data:
-        return None
     name = _text(data.get("name"), pointer + "/name", report)
     kind = data.get("type")
     if kind not in MODIFIER_KINDS:
         if "type" in data:
             report.add(pointer + "/type", f"unknown modifier '{kind}'", nearest(str(kind), MODIFIER_KINDS))
-        return None
+        return Modifier(name, _UNKNOWN)
     content = data.get("data")
     at = pointer + "/data"
     if kind in {"lumi", "normfactor", "shapefactor"}:
@@ -178,8 +180,10 @@ def _modifier(value: Any, pointer: str, report: _Report, bins: int) -> Modifier 
         return _normsys(name, content, at, report)
     if kind == "histosys":
         pair = _object(content, at, report, ("hi_data", "lo_data"))
-        hi = _fitting(pair.get("hi_data"), at + "/hi_data", report, bins)
-        lo = _fitting(pair.get("lo_data"), at + "/lo_data", report, bins)
+        hi, lo = (
+            () if pair.get(key) is None else _fitting(pair[key], f"{at}/{key}", report, bins)
+            for key in ("hi_data", "lo_data")
+        )
         return Modifier(name, "histosys", hi=hi, lo=lo)
     sizes = _fitting(content, at, report, bins)
     for i, size in enumerate(sizes):
@@ -202,7 +206,7 @@ def _normsys(name: str, content: Any, at: str, report: _Report) -> Modifier:
     pair = _object(content, at, report, ("hi", "lo"))
     sides: dict[str, float] = {}
     for side in ("hi", "lo"):
-        sides[side] = _number(pair[side], f"{at}/{side}", report) if side in pair else 1.0
+        sides[side] = _number(pair[side], f"{at}/{side}", report) if pair.get(side) is not None else 1.0
         if sides[side] <= 0.0:
             report.add(f"{at}/{side}", f"a normsys factor must be above zero, not {sides[side]:g}")
     return Modifier(name, "normsys", hi=(sides["hi"],), lo=(sides["lo"],))
@@ -274,6 +278,12 @@ def check_workspace(workspace: Workspace, *, where: str | None = None) -> None:
         With every problem.
     """
     report = _Report()
+    _check(workspace, report)
+    report.raise_if_any(where)
+
+
+def _check(workspace: Workspace, report: _Report) -> None:
+    """The same on what could be read of a document: what is missing there has been reported already."""
     _check_names(workspace, report)
     _check_observations(workspace, report)
     parameters = _check_sharing(workspace, report)
@@ -286,11 +296,10 @@ def check_workspace(workspace: Workspace, *, where: str | None = None) -> None:
             config = measurement.parameter("lumi")
             if config is None or not config.auxdata or not config.sigmas:
                 report.add(at, "a model with 'lumi' needs its auxdata and sigmas here")
-    report.raise_if_any(where)
 
 
 def _twice(names: Sequence[str]) -> list[tuple[int, str]]:
-    return [(i, name) for i, name in enumerate(names) if name in names[:i]]
+    return [(i, name) for i, name in enumerate(names) if name and name in names[:i]]
 
 
 def _check_names(workspace: Workspace, report: _Report) -> None:
@@ -304,10 +313,13 @@ def _check_names(workspace: Workspace, report: _Report) -> None:
         for j, name in _twice([s.name for s in channel.samples]):
             report.add(_pointer("channels", i, "samples", j, "name"), f"there are two samples '{name}'")
         for j, sample in enumerate(channel.samples):
-            if len(sample.data) != channel.bins:
+            if len(sample.data) != channel.bins and sample.data and channel.bins:
                 what = f"has {len(sample.data)} bins, the channel's first sample has {channel.bins}"
                 report.add(_pointer("channels", i, "samples", j, "data"), what)
-            keys = [f"{m.kind} '{m.name}'" for m in sample.modifiers]
+            keys = [
+                f"{m.kind} '{m.name}'" if m.kind != _UNKNOWN else f"{k}"
+                for k, m in enumerate(sample.modifiers)
+            ]
             for k, name in _twice(keys):
                 report.add(_pointer("channels", i, "samples", j, "modifiers", k), f"{name} is there twice")
 
@@ -324,7 +336,7 @@ def _check_observations(workspace: Workspace, report: _Report) -> None:
         if bins is None:
             near = nearest(observation.name, channels)
             report.add(_pointer("observations", i), f"there is no channel '{observation.name}'", near)
-        elif len(observation.data) != bins:
+        elif len(observation.data) != bins and bins and observation.data:
             what = f"has {len(observation.data)} bins, its channel has {bins}"
             report.add(_pointer("observations", i, "data"), what)
 
@@ -339,6 +351,9 @@ def _check_sharing(workspace: Workspace, report: _Report) -> dict[str, str]:
         for j, sample in enumerate(channel.samples):
             for k, modifier in enumerate(sample.modifiers):
                 at = _pointer("channels", i, "samples", j, "modifiers", k)
+                if modifier.kind == _UNKNOWN or found.get(modifier.name) == _UNKNOWN:
+                    found[modifier.name] = kinds[modifier.name] = _UNKNOWN
+                    continue
                 mine = family.get(modifier.kind, modifier.kind)
                 other = found.setdefault(modifier.name, mine)
                 kinds.setdefault(modifier.name, modifier.kind)
