@@ -16,7 +16,7 @@ from femtobarn.errors import LossError, UsageError
 from femtobarn.export.root import read_root
 from femtobarn.hists import read_hists
 from femtobarn.samples.ttbar import make_ttbar
-from femtobarn.stats.run_fit import FitOptions, load_model
+from femtobarn.stats.full_fit import FitOptions, load_model
 from femtobarn.stats.toy_study import toys
 
 
