@@ -11,7 +11,7 @@ import numpy as np
 
 from femtobarn import api
 from femtobarn.samples.ttbar import make_ttbar
-from femtobarn.stats.run_fit import load_model
+from femtobarn.stats.full_fit import load_model
 from femtobarn.stats.toy_study import toys
 
 
