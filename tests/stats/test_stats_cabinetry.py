@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 
 import hist
@@ -8,7 +10,7 @@ import pytest
 import uproot
 import yaml
 
-from femtobarn.errors import ConfigError, DataError
+from femtobarn.errors import ConfigError, DataError, FemtobarnError
 from femtobarn.stats import Model, fit, profile
 from femtobarn.stats.cabinetry import load_cabinetry
 from femtobarn.stats.template_input import rebin
@@ -164,12 +166,45 @@ def test_a_missing_histogram_names_file_key_and_neighbours(small):
         (lambda c: c["Systematics"][0].update(Smoothing={"Algorithm": "lowess"}), "is not '353QH, twice'"),
         (lambda c: c["General"].pop("InputPath"), "'InputPath' is missing"),
         (lambda c: c["General"].update(POI="muu"), "no parameter 'muu'"),
+        (lambda c: c["Regions"][0].update(Binning=[10, "x"]), "Binning is not a list of at least two rising"),
+        (
+            lambda c: c["NormFactors"][0].update(Bounds=[0]),
+            "NormFactors 'mu': Bounds is not two numbers but [0]",
+        ),
+        (lambda c: c.update(Samples="B"), "Samples is not a list but 'B'"),
     ],
 )
 def test_mistakes_are_named(small, change, words):
     with pytest.raises(ConfigError) as error:
         small(change)
     assert words in str(error.value)
+
+
+def _places(value, path=()):
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from _places(item, (*path, key))
+
+
+@pytest.mark.parametrize("bad", [None, [], {"a": 1}, "text", -1.0])
+def test_anything_anywhere_is_a_model_or_an_answer(small, tmp_path, bad):
+    small()
+    document = yaml.safe_load((tmp_path / "m.yml").read_text())
+    for path in list(_places(document))[1:]:
+        broken = copy.deepcopy(document)
+        parent = broken
+        for key in path[:-1]:
+            parent = parent[key]
+        parent[path[-1]] = bad
+        (tmp_path / "broken.yml").write_text(yaml.safe_dump(broken))
+        with contextlib.suppress(FemtobarnError):
+            load_cabinetry(tmp_path / "broken.yml")
+
+
+def test_what_the_bins_mean_is_kept(small):
+    axis = small(lambda c: c["Regions"][0].update(Variable="$H_T$ [GeV]")).axes["SR"]
+    assert (axis.name, axis.unit, axis.edges) == ("$H_T$", "GeV", (10.0, 30.0, 50.0))
 
 
 def test_input_that_is_not_there_and_text_that_is_not_yaml(small, tmp_path):

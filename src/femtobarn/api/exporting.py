@@ -15,7 +15,7 @@ from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json
 
 if TYPE_CHECKING:
     from femtobarn.stats.fitting import FitResult
-    from femtobarn.stats.run_fit import FitOptions, LoadedModel
+    from femtobarn.stats.full_fit import FitOptions, LoadedModel
 
 __all__ = ["Exported", "Source", "export", "to_csv", "to_datacard", "to_hepdata", "to_json", "to_pyhf"]
 
@@ -47,7 +47,7 @@ class Source:
 
     def model(self) -> LoadedModel:
         """Its likelihood."""
-        from femtobarn.stats.run_fit import load_model
+        from femtobarn.stats.full_fit import load_model
 
         return stored_model(self.path, self.options) if self.manifest else load_model(self.path, self.options)
 

@@ -13,7 +13,7 @@ from femtobarn.run.files import read_json, write_text
 
 if TYPE_CHECKING:
     from femtobarn.stats.build import ChannelAxis
-    from femtobarn.stats.run_fit import FitOptions, LoadedModel
+    from femtobarn.stats.full_fit import FitOptions, LoadedModel
     from femtobarn.stats.tables import Table
 
 __all__ = ["FIT", "fit_drawings", "is_fit", "stored_model", "write_fit_tables"]
@@ -69,7 +69,7 @@ def stored_model(folder: Path, options: FitOptions | None = None) -> LoadedModel
     UsageError
         If the run has none.
     """
-    from femtobarn.stats.run_fit import FitOptions, load_model
+    from femtobarn.stats.full_fit import FitOptions, load_model
 
     asked = options or FitOptions()
     path = folder / "workspace.json"

@@ -14,7 +14,7 @@ from femtobarn.api.fit_files import FIT, fit_drawings, is_fit, stored_model, wri
 from femtobarn.api.results import refit
 from femtobarn.errors import DataError, FitError, UsageError, nearest
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_json, write_text
-from femtobarn.stats.run_fit import FitOptions, FitOutcome, LoadedModel, load_model, run_fit
+from femtobarn.stats.full_fit import FitOptions, FitOutcome, LoadedModel, load_model, run_fit
 from femtobarn.stats.workspace import write_workspace
 
 __all__ = ["draw_fit", "fit", "fit_directory"]

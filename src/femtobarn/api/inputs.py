@@ -15,9 +15,11 @@ from femtobarn.errors import UsageError
 from femtobarn.records import Dataset
 from femtobarn.run.directory import RunSettings
 from femtobarn.run.plan import Sizing
+from femtobarn.run.resources import Resources
 
 __all__ = ["Request", "Resolved", "resolve"]
 
+_NOTHING_ASKED: Final = Resources()
 _RUN_FILE: Final = (".yaml", ".yml", ".json")
 
 
@@ -47,6 +49,8 @@ class Request:
     out: str | None = None
     executor: str | None = None
     workers: int | None = None
+    site: str | None = None
+    resources: Resources = _NOTHING_ASKED
     part_events: int | None = None
     part_bytes: int | None = None
     max_files: int | None = None
@@ -68,6 +72,8 @@ class Resolved:
     settings: RunSettings
     executor: str
     workers: int | None
+    site: str | None
+    resources: Resources
     out: str | None
     allow_missing: bool
     fresh: bool
@@ -113,6 +119,8 @@ def resolve(request: Request) -> Resolved:
         settings=settings,
         executor=pick(request.executor, "executor") or "auto",
         workers=pick(request.workers, "workers"),
+        site=request.site,
+        resources=request.resources,
         out=request.out or (file.out if file is not None else None),
         allow_missing=request.allow_missing or bool(getattr(execution, "allow_missing", False)),
         fresh=request.fresh or bool(getattr(execution, "fresh", False)),

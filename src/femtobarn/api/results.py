@@ -22,7 +22,7 @@ from femtobarn.run.directory import RunDirectory
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json, write_text
 
 if TYPE_CHECKING:
-    from femtobarn.stats.run_fit import FitOptions
+    from femtobarn.stats.full_fit import FitOptions
 
 __all__ = ["OpenRun", "finish", "normalised", "open_run", "plot", "refit", "report"]
 
@@ -187,8 +187,8 @@ def _fit_model(
     if spec is None:
         return {}
     from femtobarn.stats.build import build_workspace
+    from femtobarn.stats.full_fit import FitOptions, prepare, run_fit
     from femtobarn.stats.patch import apply_patch_file
-    from femtobarn.stats.run_fit import FitOptions, prepare, run_fit
     from femtobarn.stats.workspace import write_workspace
     from femtobarn.stats.workspace_reader import parse_workspace
 

@@ -7,7 +7,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from femtobarn.run.ledger import read_ledger
 from femtobarn.run.lock import locked
 from femtobarn.run.plan import Plan, make_plan
 from femtobarn.run.planfile import read_plan
+from femtobarn.run.resources import Resources
 from femtobarn.run.slices import merge_slices, run_slice, slice_folder, slice_folders
 from femtobarn.run.store import Store, cache_root
 
@@ -83,10 +84,12 @@ def run(
         _clear(folder, part)
     folder.path.mkdir(parents=True, exist_ok=True)
     name, executor = choose(
-        resolved.executor, workers=resolved.workers, parts=len(planned.parts), events=planned.events
-    )
+        resolved.executor, workers=resolved.workers, parts=len(planned.parts), events=planned.events,
+        site=resolved.site, resources=resolved.resources,
+    )  # fmt: skip
     execution = {
-        "executor": name, "workers": resolved.workers,
+        "executor": name, "workers": resolved.workers, "site": resolved.site,
+        "resources": asdict(resolved.resources),
         "allow_missing": resolved.allow_missing, "process_only": process_only,
     }  # fmt: skip
     common: dict[str, Any] = {"parameters": resolved.parameters, "source": resolved.source}
@@ -278,6 +281,8 @@ def _request_of(folder: RunDirectory, **changes: Any) -> Request:
         "out": str(folder.path),
         "executor": execution["executor"],
         "workers": execution["workers"],
+        "site": execution.get("site"),
+        "resources": Resources(**execution.get("resources", {})),
         "allow_missing": execution["allow_missing"],
         "command": manifest["command"],
         **sizing,

@@ -114,7 +114,9 @@ def _channel_table(model: Model, yields: Table, channel: str, axis: ChannelAxis)
     columns: dict[str, list[dict[str, Any]]] = {}
     for row in yields.rows:
         if row[0] == channel:
-            entry = {"value": row[3], "errors": [{"symerror": row[4], "label": "total"}]}
+            entry: dict[str, Any] = {"value": row[3]}
+            if row[4] > 0.0:  # the validator refuses an uncertainty of zero
+                entry["errors"] = [{"symerror": row[4], "label": "total"}]
             columns.setdefault(str(row[2]), []).append(entry)
     observed = [{"value": float(n)} for n in model.observed[model.bins[channel]]]
     dependent = [{"header": _header("Data"), "values": observed}]

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
 from femtobarn.errors import FemtobarnError, UsageError, nearest
+from femtobarn.run.resources import Resources, find_site
 from femtobarn.run.worker import Job, Task, TaskResult, Worker
 
 __all__ = ["EXECUTORS", "Executor", "choose", "run_in_processes", "run_serially"]
@@ -262,24 +263,48 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-EXECUTORS: Final = ("auto", "serial", "processes")
+EXECUTORS: Final = ("auto", "serial", "processes", "dask", "slurm", "htcondor", "pbs")
+_ADDRESS: Final = "dask://"
 
 
-def choose(name: str, *, workers: int | None, parts: int, events: int) -> tuple[str, Executor]:
+def choose(
+    name: str,
+    *,
+    workers: int | None,
+    parts: int,
+    events: int,
+    site: str | None = None,
+    resources: Resources = Resources(),  # noqa: B008 - frozen
+) -> tuple[str, Executor]:
     """The executor of this name for a plan of so many parts and events.
 
-    ``auto`` stays in this process when starting workers would take longer than the work.
+    ``auto`` stays in this process when starting workers would take longer than the work.  A site beats
+    the plain names ``slurm``, ``htcondor`` and ``pbs``, which are sites themselves.
     """
-    if name not in EXECUTORS:
+    if name not in EXECUTORS and not name.startswith(_ADDRESS):
         raise UsageError(f"unknown executor {name!r}", near=nearest(name, EXECUTORS),
-                         action="choose one of " + ", ".join(EXECUTORS))  # fmt: skip
+                         action=f"choose one of {', '.join(EXECUTORS)}, dask://HOST:PORT")  # fmt: skip
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1, not {workers}")
+    if site is not None or name not in ("auto", "serial", "processes"):
+        return name, _distributed(name, workers, site, resources)
     count = min(workers or _processors(), max(parts, 1))
     small = workers is None and (count == 1 or events < _WORTH_A_WORKER)
     if name == "serial" or (name == "auto" and small):
         return "serial", run_serially
     return "processes", lambda job, tasks: run_in_processes(job, tasks, workers=count)
+
+
+def _distributed(name: str, workers: int | None, site: str | None, resources: Resources) -> Executor:
+    """An executor on a Dask cluster; the package is imported when the first part is handed out."""
+    from femtobarn.run import on_dask
+
+    if name.startswith(_ADDRESS):
+        address = name.removeprefix(_ADDRESS)
+        return lambda job, tasks: on_dask.run_on_address(job, tasks, address)
+    place = find_site(site or ("local" if name in ("auto", "dask") else name), resources)
+    count = workers or place.resources.scaleout or _processors()
+    return lambda job, tasks: on_dask.run_on_site(job, tasks, place, workers=count)
 
 
 def _processors() -> int:

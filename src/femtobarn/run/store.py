@@ -54,11 +54,15 @@ class Store:
 
     def save(self, key: str, outcome: Outcome) -> None:
         """Write an entry; readers see all of it or nothing."""
+        self.put(key, encode(outcome))
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write an entry that is encoded already."""
         path = self.path(key)
         scratch = path.with_name(f".{uuid.uuid4().hex}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            scratch.write_bytes(encode(outcome))
+            scratch.write_bytes(data)
             scratch.replace(path)
         except OSError as error:
             scratch.unlink(missing_ok=True)

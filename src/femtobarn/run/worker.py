@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -10,11 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+import femtobarn
 from femtobarn.analysis import Analysis, Columns, Context, find_analysis
-from femtobarn.errors import DataError, FemtobarnError, StoreError
+from femtobarn.errors import DataError, FemtobarnError
 from femtobarn.outcome import Outcome
 from femtobarn.read import Source, open_source, read_events
 from femtobarn.records import Dataset, Part
+from femtobarn.run.fingerprint import source_fingerprint
 from femtobarn.run.plan import FilePlan
 from femtobarn.run.store import Store
 
@@ -30,6 +33,9 @@ class Job:
     analysis: str
     parameters: Mapping[str, Any]
     store: str
+    #: Of the code that workers elsewhere must have; empty where they cannot differ.
+    version: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,8 @@ class Worker:
 
     def __init__(self, job: Job) -> None:
         self._analysis: Analysis = find_analysis(job.analysis)
+        if job.version:
+            _refuse_other_code(job, self._analysis)
         self._parameters = self._analysis.parameters(**job.parameters)
         self._store = Store(Path(job.store))
         self._histograms = self._analysis.histograms_for(self._parameters)
@@ -96,29 +104,33 @@ class Worker:
         StoreError
             The outcome cannot be stored.  That is no fault of the part: the run must stop.
         """
+        result, outcome = self.attempt(task)
+        if outcome is not None:
+            self._store.save(task.key, outcome)
+        return result
+
+    def attempt(self, task: Task) -> tuple[TaskResult, Outcome | None]:
+        """Process one part without storing it."""
         started, cpu = time.perf_counter(), time.process_time()
-        error, events, size = "", 0, 0
+        outcome, error, size = None, "", 0
         try:
             outcome, size = self._process(task)
-            self._store.save(task.key, outcome)
-            events = task.part.entries
-        except StoreError:
-            raise
         except FemtobarnError as problem:
             error = str(problem)
         except MemoryError:
             error = f"{_place(task)}: not enough memory"
         except Exception as problem:  # noqa: BLE001 - an analysis may raise anything; the run goes on
             error = _blame(problem, task)
-        return TaskResult(
+        result = TaskResult(
             task.part,
             task.key,
             error=error,
-            events=events,
+            events=task.part.entries if not error else 0,
             bytes_read=size,
             seconds=time.perf_counter() - started,
             cpu_seconds=time.process_time() - cpu,
         )
+        return result, outcome
 
     def _process(self, task: Task) -> tuple[Outcome, int]:
         if task.file.error:
@@ -174,6 +186,19 @@ class Worker:
                 {name: resource.load(Path(resource.path)) for name, resource in declared.items()}
             )
         return self._resources
+
+
+def _refuse_other_code(job: Job, analysis: Analysis) -> None:
+    """A worker that runs other code than the run would make other results."""
+    theirs = {"femtobarn": job.version, f"source of {analysis.name}": job.source}
+    mine = {"femtobarn": femtobarn.__version__, f"source of {analysis.name}": source_fingerprint(analysis)}
+    for name, wanted in theirs.items():
+        if mine[name] != wanted:
+            raise FemtobarnError(
+                f"the worker has another {name} ({mine[name][:12]}) than the run ({wanted[:12]})",
+                where=socket.gethostname(),
+                action="give the workers the environment of the run (site file: setup, python)",
+            )
 
 
 def _stamp(url: str) -> tuple[int, int] | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from femtobarn.stats.counting import CountingResult, asimov_significance, count
     from femtobarn.stats.fitting import FitResult, fit, match_result
+    from femtobarn.stats.full_fit import FitOptions, FitOutcome, fit_workspace, load_model, prepare, run_fit
     from femtobarn.stats.goodness import Goodness, goodness_of_fit
     from femtobarn.stats.impacts import GroupImpacts, Impact, group_impacts, ranking
     from femtobarn.stats.intervals import ONE_SIGMA, clopper_pearson, garwood, weighted_efficiency
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from femtobarn.stats.mass_fit import MassFitOptions, MassFitResult, fit_mass, fit_mass_counts
     from femtobarn.stats.model import Model, read_workspace
     from femtobarn.stats.profiling import ProfileResult, Scan2DResult, ScanResult, profile, scan, scan2d
-    from femtobarn.stats.run_fit import FitOptions, FitOutcome, fit_workspace, load_model, prepare, run_fit
     from femtobarn.stats.shape import Estimate, ShapeResult, fit_shape
     from femtobarn.stats.testing import Hypotest, Limit, Significance, hypotest, limit, significance
     from femtobarn.stats.toy_study import ToyCLs, ToyStudy, throw, toy_hypotest, toys
@@ -105,8 +105,8 @@ _HOME: Final = {
     "CountingResult": "counting",
     "Data": "likelihood",
     "Estimate": "shape",
-    "FitOptions": "run_fit",
-    "FitOutcome": "run_fit",
+    "FitOptions": "full_fit",
+    "FitOutcome": "full_fit",
     "FitResult": "fitting",
     "Goodness": "goodness",
     "GroupImpacts": "impacts",
@@ -137,19 +137,19 @@ _HOME: Final = {
     "fit_mass": "mass_fit",
     "fit_mass_counts": "mass_fit",
     "fit_shape": "shape",
-    "fit_workspace": "run_fit",
+    "fit_workspace": "full_fit",
     "garwood": "intervals",
     "goodness_of_fit": "goodness",
     "group_impacts": "impacts",
     "hypotest": "testing",
     "limit": "testing",
-    "load_model": "run_fit",
+    "load_model": "full_fit",
     "match_result": "fitting",
-    "prepare": "run_fit",
+    "prepare": "full_fit",
     "profile": "profiling",
     "ranking": "impacts",
     "read_workspace": "model",
-    "run_fit": "run_fit",
+    "run_fit": "full_fit",
     "scan": "profiling",
     "scan2d": "profiling",
     "significance": "testing",

@@ -25,6 +25,7 @@ from femtobarn.stats.build import (
     WorkspaceSpec,
     build_workspace,
 )
+from femtobarn.stats.cabinetry_values import wrong_values
 from femtobarn.stats.template_input import Reading, read_template
 from femtobarn.stats.workspace import Workspace
 
@@ -166,8 +167,7 @@ def _checked(document: Any, reading: Reading) -> dict[str, Any]:
         for item in items if isinstance(items, list) else []:
             if isinstance(item, dict):
                 _check_keys(section, item, known, reading)
-            elif item is not None:
-                reading.problems.append(f"{section}: '{item}' is not a set of keys")
+    reading.problems += wrong_values(document)
     return document
 
 
@@ -223,8 +223,8 @@ def _spec(config: Mapping[str, Any], reading: Reading) -> WorkspaceSpec:
     factors = tuple(
         NormFactorSpec(
             str(item["Name"]),
-            float(item.get("Nominal", 1.0)),
-            tuple(float(b) for b in item.get("Bounds", (0.0, 10.0))),  # type: ignore[arg-type]
+            float(1.0 if item.get("Nominal") is None else item["Nominal"]),
+            tuple(float(b) for b in item.get("Bounds") or (0.0, 10.0)),  # type: ignore[arg-type]
         )
         for item in config.get("NormFactors") or []
     )
@@ -315,7 +315,7 @@ def _systematic(
     name = str(item.get("ModifierName") or item["Name"])
     up, down = item.get("Up") or {}, item.get("Down") or {}
     if item["Type"] == "Normalization":
-        if "Normalization" not in up:
+        if up.get("Normalization") is None:
             reading.problems.append(f"Systematics '{item['Name']}': Up Normalization is missing")
             return None
         lower = down.get("Normalization")
