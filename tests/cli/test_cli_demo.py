@@ -64,4 +64,5 @@ def test_an_unknown_job(cli):
 def test_the_jobs_are_installed_analyses():
     from femtobarn.analysis import analysis_names
 
-    assert set(demos.DEMOS) <= set(analysis_names())
+    # refrun ranks records; it is a job of its own verbs, not an analysis of events.
+    assert set(demos.DEMOS) - {"refrun"} <= set(analysis_names())

@@ -139,10 +139,14 @@ def test_an_undeclared_branch_of_ones_own_analysis(cli, tmp_path, dimuon_file):
 
 
 def test_a_run_directory_that_is_none(cli):
-    for verb in ("status", "resume", "fit", "plot", "report"):
+    for verb in ("status", "resume", "plot", "report"):
         answer = cli(verb, "nowhere")
         assert answer.code == 2, verb
         assert "nowhere" in answer.err
+    # What is fitted may be a file, too: that it is absent is a fact about data.
+    answer = cli("fit", "nowhere")
+    assert answer.code == 1
+    assert "nowhere" in answer.err
 
 
 def test_errors_leave_standard_output_empty(cli):
