@@ -2,8 +2,9 @@
 
     python bench/stats_fit.py --peer-python PEERS/bin/python [--workspace W.json] [--repeat 5]
 
-Prints one JSON row per kind of work.  The workspace is the Grand Challenge's where it is at hand, else one of
-the same size made here from a fixed seed.
+Prints one JSON row per kind of work and puts it into ``bench/results.json`` in place of an earlier one.  Both
+sides take turns, each repetition of the peer in a process of its own.  The workspace is the Grand Challenge's
+where it is at hand, else one of the same size made here from a fixed seed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -146,8 +148,13 @@ def row(work: str, mine: list[dict], peer: list[dict], key: str) -> dict:
     return {
         "work": work,
         "peer": "pyhf (numpy + Minuit)",
-        "versions": {**peer[0]["versions"], "python": sys.version.split()[0]},
+        "versions": {
+            **peer[0]["versions"],
+            "femtobarn": version("femtobarn"),
+            "python": sys.version.split()[0],
+        },
         "events": None,
+        "repetitions": len(mine),
         "cpu_s": {
             "femtobarn": statistics.median(a[f"{key}cpu_s"] for a in mine),
             "peer": statistics.median(b[f"{key}cpu_s"] for b in peer),
@@ -171,6 +178,7 @@ def main() -> None:
     parser.add_argument(
         "--no-ranking", action="store_true", help="the peer's ranking takes half a minute a time"
     )
+    parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results.json")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = asked.workspace or SHARED / "oracles" / "stats" / "workspace_1.json"
@@ -178,15 +186,25 @@ def main() -> None:
             path = made_workspace(Path(folder) / "workspace.json")
         ours(path, rank=False)  # the first call pays for imports and is not counted
         mine, peer = [], []
-        for k in range(asked.repeat):
-            rank = not asked.no_ranking and k == 0  # the peer's ranking is measured once
+        rank = not asked.no_ranking
+        for _ in range(asked.repeat):
             mine.append(ours(path, rank=rank))
             peer.append(theirs(asked.peer_python, path, mine[-1]["scalars"] if rank else []))
-    print(json.dumps(row("34-parameter fit with uncertainties", mine, peer, "")))
-    if not asked.no_ranking:
-        print(
-            json.dumps(row("ranking of the 11 systematics, one repetition", mine[:1], peer[:1], "ranking_"))
-        )
+    rows = [row("34-parameter fit with uncertainties", mine, peer, "")]
+    if rank:
+        rows.append(row("ranking of the 11 systematics of that model", mine, peer, "ranking_"))
+    for one in rows:
+        print(json.dumps(one))
+    keep(rows, asked.results)
+
+
+def keep(rows: list[dict], path: Path) -> None:
+    """Put rows into the results, in place of earlier ones of the same work and peer."""
+    known = json.loads(path.read_text())["rows"] if path.exists() else []
+    new = {(one["work"], one["peer"]) for one in rows}
+    known = [one for one in known if (one["work"], one["peer"]) not in new]
+    document = {"schema_version": 1, "rows": [*known, *rows]}
+    path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -61,6 +61,8 @@ def survey(
         say("note: --scan-only has no effect")
     if parse_mc is not None and parse_mc not in ("true", "false"):
         raise UsageError(f"--parse-mc: {parse_mc!r} is not true or false")
+    if parse_mc is not None:
+        say("note: --parse-mc has no effect: releases are not looked up, --files are always processed")
     if merge_only or plots_only:
         _again(run_dir, merge_only=merge_only, plots_only=plots_only, as_json=json)
         return
