@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ from femtobarn.run.slices import merge_slices, run_slice, slice_folder, slice_fo
 from femtobarn.run.store import Store, cache_root
 
 __all__ = ["Finished", "merge", "plan", "resume", "run", "status"]
+
+log: Final = logging.getLogger("femtobarn.api")
 
 #: What `resume` needs to repeat a request lies in this manifest key.
 _REQUEST: Final = "request"
@@ -220,6 +223,11 @@ def _close(
     told += [*warnings, *_limits(resolved, planned)]
     if not result.summary.complete:
         told.append(f"{result.summary.lost_fraction:.2%} of the input is lost (--allow-missing)")
+    if resolved.analysis.settle is not None:
+        settled = list(resolved.analysis.settle(result.outcome, resolved.parameters))
+        for sentence in settled:
+            log.warning(sentence)
+        told += settled
     folder.complete(result, told)
     headline = "" if process_only else finish(folder, resolved.analysis)
     return Finished(folder.path, result, headline)

@@ -313,6 +313,11 @@ class RootTree:
             found[branch] = column
         return found
 
+    def title(self, branch: str) -> str:
+        """What the file says about a branch: its title, or the description of an RNTuple's field."""
+        found = self._tree[branch]
+        return str(getattr(found, "title", None) or getattr(found, "description", "") or "")
+
     def stored_bytes(self, branches: Sequence[str]) -> int:
         with reading(self.ref.url, ": sizes of its branches"):
             present = [self._tree[branch] for branch in branches if branch in self.branches]

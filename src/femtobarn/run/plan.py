@@ -22,6 +22,7 @@ from femtobarn.analysis import Analysis, Columns
 from femtobarn.errors import ConfigError, DataError, FemtobarnError, UsageError
 from femtobarn.read import (
     check_unit,
+    expand_columns,
     find_schema,
     missing_columns,
     open_source,
@@ -153,16 +154,16 @@ def make_plan(
         given, unused = analysis.prepare(given, parameters)
     if not given:
         raise UsageError("no dataset is left to process", action="; ".join(unused.values()) or None)
-    _check_duplicates(given)
+    _check_duplicates(given, shared=analysis.shared_files)
     examine = _Examiner(analysis, parameters, given)
     files: list[FilePlan] = []
     parts: list[Part] = []
     columns: dict[str, Columns] = {}
     totals = {dataset.name: 0 for dataset in given}
     cutter = _Cutter(sizing)
-    seen: dict[tuple[str, int], str] = {}
+    seen: dict[str, dict[tuple[str, int], str]] = {}
     for file, clusters in examine.all():
-        _check_copy(file, seen)
+        _check_copy(file, seen.setdefault(file.dataset if analysis.shared_files else "", {}))
         totals[file.dataset] += file.entries
         parts += cutter.cut(file, clusters, file_number=len(files), first=len(parts))
         files.append(file)
@@ -178,10 +179,12 @@ def _check_sizing(sizing: Sizing) -> None:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
 
 
-def _check_duplicates(datasets: Iterable[Dataset]) -> None:
-    """A file that is listed twice would be counted twice."""
+def _check_duplicates(datasets: Iterable[Dataset], *, shared: bool = False) -> None:
+    """A file that is listed twice would be counted twice (``shared``: twice in one dataset)."""
     seen: dict[str, str] = {}
     for dataset in datasets:
+        if shared:
+            seen = {}
         for ref in dataset.files:
             url = ref.url if "://" in ref.url else str(Path(ref.url).resolve())
             if url in seen:
@@ -229,10 +232,11 @@ class _Examiner:
             view: Any = _BranchList(file, facts["branch_bytes"])
             if facts["columns"]:
                 require_columns(view, declared.needed, where=ref.url)
-            absent = tuple(missing_columns(view, declared.optional))
+            optional = expand_columns(view, declared.optional)
+            absent = tuple(missing_columns(view, optional))
         except FemtobarnError as error:
             return replace(bad, error=str(error)), []
-        names = [name for name in (*declared.needed, *declared.optional) if name not in absent]
+        names = [name for name in (*declared.needed, *optional) if name not in absent]
         branches = {view.schema.resolve(name).name for name in names}
         needed = sum(facts["branch_bytes"].get(branch, 0) for branch in branches)
         return replace(file, needed_bytes=needed, missing_optional=absent), facts["clusters"]
