@@ -17,7 +17,7 @@ from femtobarn.run.engine import Progress
 from femtobarn.run.plan import Plan
 from femtobarn.run.resources import Resources
 
-__all__ = ["TnpPlan", "TnpRequest", "tnp", "tnp_columns", "tnp_plan", "tnp_values"]
+__all__ = ["Resources", "TnpPlan", "TnpRequest", "tnp", "tnp_columns", "tnp_plan", "tnp_values"]
 
 _ANALYSIS: Final = "tagprobe"
 _NONE: Final = Resources()
@@ -27,10 +27,15 @@ _EXECUTORS: Final[Mapping[str, tuple[str, str | None]]] = {
     "multiprocessing": ("processes", None), "sync": ("serial", None), "synchronous": ("serial", None),
     "single-threaded": ("serial", None), "serial": ("serial", None), "auto": ("auto", None),
     "distributed": ("dask", None), "dask": ("dask", None),
-    "dask/lpc": ("dask", "lpc"), "dask/lxplus": ("dask", "lxplus"), "dask/casa": ("dask", "casa"),
+    "dask/lxplus": ("dask", "lxplus"),
     "dask/slurm": ("dask", "slurm"), "dask/condor": ("dask", "htcondor"),
     "slurm": ("slurm", None), "htcondor": ("htcondor", None), "pbs": ("pbs", None),
 }  # fmt: skip
+#: Clusters that only their own site can start.
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    "dask/lpc": "workers at the LPC live in a container that lpcjobqueue starts",
+    "dask/casa": "coffea-casa starts a scheduler with each session",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +48,7 @@ class TnpRequest:
     fileset : path of the fileset JSON
     output : run directory; a ``simplecache::`` before it is dropped
     limit : first files of each dataset
-    parts_of : merge so many steps of the fileset into one part
+    repartition : join so many steps of the fileset into one part
     """
 
     config: str
@@ -77,7 +82,7 @@ class TnpPlan:
 def tnp(
     request: TnpRequest,
     *,
-    process_only: bool = False,
+    pages: bool = True,
     progress: Callable[[Plan], Progress] | None = None,
 ) -> tuple[Finished, tuple[str, ...]]:
     """Run tag and probe; with what must be known about the inputs.
@@ -92,7 +97,7 @@ def tnp(
     config = _config(request)
     house = _house(request, config)
     try:
-        finished = run(house, process_only=process_only, progress=progress)
+        finished = run(house, pages=pages, progress=progress)
     finally:
         folder = RunDirectory(Path(house.out or ""))
         if config.notes and folder.manifest_path.exists():
@@ -160,7 +165,7 @@ def _house(request: TnpRequest, config: TnpConfig) -> Request:
         what=_ANALYSIS, fileset=request.fileset, parameters=parameters.model_dump(mode="json"),
         out=(request.output or "").removeprefix("simplecache::") or _default_out(), executor=executor,
         workers=request.workers, site=site, resources=request.resources, part_events=request.part_events,
-        max_files=request.limit, max_events=request.max_events,
+        max_files=request.limit, steps_per_part=request.repartition, max_events=request.max_events,
         allow_missing=request.allow_missing or config.allow_missing, fresh=request.fresh,
         command=request.command,
     )  # fmt: skip
@@ -181,6 +186,9 @@ def _executor(name: str | None) -> tuple[str | None, str | None]:
             return f"dask://{name.removeprefix('tcp://')}" if scheme == "tcp://" else f"dask://{name}", None
     if name.startswith("dask://"):
         return name, None
+    if name in _ELSEWHERE:
+        raise UsageError(f"{name} is not started from here: {_ELSEWHERE[name]}",
+                         action="give the scheduler's address: --executor tcp://HOST:PORT (or tls://)")  # fmt: skip
     if name not in _EXECUTORS:
         raise UsageError(f"unknown executor {name!r}", near=nearest(name, _EXECUTORS),
                          action="executors: " + ", ".join(_EXECUTORS) + ", tcp://HOST:PORT")  # fmt: skip

@@ -51,12 +51,14 @@ class Sizing:
 
     ``part_events`` is kept exactly; without it parts follow clusters up to about 200 000 events or
     ``part_bytes`` of needed (compressed) bytes.  ``max_files`` and ``max_events`` are per dataset.
+    ``steps_per_part`` joins so many steps of a fileset, where one ends as the next begins.
     """
 
     part_events: int | None = None
     part_bytes: int = _TARGET_BYTES
     max_files: int | None = None
     max_events: int | None = None
+    steps_per_part: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ def make_plan(
 
 
 def _check_sizing(sizing: Sizing) -> None:
-    for name in ("part_events", "part_bytes", "max_files", "max_events"):
+    for name in ("part_events", "part_bytes", "max_files", "max_events", "steps_per_part"):
         value = getattr(sizing, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
@@ -363,7 +365,7 @@ def _ranges(file: FilePlan, clusters: Sequence[int], sizing: Sizing) -> Iterable
     if file.entries == 0:
         yield 0, 0
         return
-    for start, stop in file.ref.steps or ((0, file.entries),):
+    for start, stop in _joined(file.ref.steps, sizing.steps_per_part) or ((0, file.entries),):
         if sizing.part_events is not None:
             for begin in range(start, stop, sizing.part_events):
                 yield begin, min(begin + sizing.part_events, stop)
@@ -371,6 +373,22 @@ def _ranges(file: FilePlan, clusters: Sequence[int], sizing: Sizing) -> Iterable
             yield start, stop
         else:
             yield from _along_clusters(file.entries, clusters, _target(file, sizing))
+
+
+def _joined(steps: Sequence[tuple[int, int]], number: int | None) -> Sequence[tuple[int, int]]:
+    """Up to ``number`` steps as one, as long as one begins where the other ends."""
+    if number is None:
+        return steps
+    found: list[tuple[int, int]] = []
+    count = 0
+    for start, stop in steps:
+        if found and count < number and found[-1][1] == start:
+            found[-1] = (found[-1][0], stop)
+            count += 1
+        else:
+            found.append((start, stop))
+            count = 1
+    return found
 
 
 def _target(file: FilePlan, sizing: Sizing) -> int:

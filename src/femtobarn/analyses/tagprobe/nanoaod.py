@@ -209,7 +209,9 @@ def _pair_columns(
     total = vectors(tags, first) + vectors(probes, second)
     pt = total.pt
     return {
-        "pair_mass": total.mass,
+        # The inputs have single precision, and so has what a mass says: beyond it lies rounding, which
+        # must not move a pair across the edge of a bin.
+        "pair_mass": total.mass.astype(np.float32).astype(np.float64),
         "pair_pt": pt,
         "pair_eta": np.arcsinh(total.pz / np.where(pt > 0, pt, 1.0)),
         "pair_dR": delta_r(
