@@ -117,9 +117,7 @@ def run(
                 planned, resolved.analysis, executor, store, ledger=folder.ledger_path, salt=salt,
                 progress=progress(planned) if progress is not None else None, **common,
             )  # fmt: skip
-            return _close(
-                folder, resolved, planned, result, warnings, process_only=process_only, pages=pages
-            )
+            return _close(folder, resolved, planned, result, warnings, process_only=process_only, pages=pages)
 
 
 def _plan_for(folder: RunDirectory, resolved: Resolved, part: tuple[int, int] | None) -> Plan:

@@ -142,7 +142,10 @@ def _parameters(request: TnpRequest, config: TnpConfig) -> Any:
     from femtobarn.analyses.tagprobe import TagProbeParameters
 
     return read_parameters(
-        TagProbeParameters, dict(config.parameters), list(request.values), where=lambda path: _where(config, path)
+        TagProbeParameters,
+        dict(config.parameters),
+        list(request.values),
+        where=lambda path: _where(config, path),
     )
 
 

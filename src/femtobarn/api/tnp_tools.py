@@ -80,9 +80,14 @@ def merge_parquet(source: str, target: str | Path) -> Merged:
 def _same_columns(path: Path, schema: Any, first: Path, wanted: Any) -> None:
     if schema.remove_metadata().equals(wanted):
         return
-    mine, theirs = dict(zip(schema.names, schema.types, strict=True)), dict(zip(wanted.names, wanted.types, strict=True))
+    mine, theirs = (
+        dict(zip(schema.names, schema.types, strict=True)),
+        dict(zip(wanted.names, wanted.types, strict=True)),
+    )
     different = [name for name in dict.fromkeys([*theirs, *mine]) if mine.get(name) != theirs.get(name)]
-    shown = ", ".join(f"{name} ({mine.get(name, 'absent')}, not {theirs.get(name, 'absent')})" for name in different[:5])
+    shown = ", ".join(
+        f"{name} ({mine.get(name, 'absent')}, not {theirs.get(name, 'absent')})" for name in different[:5]
+    )
     raise DataError(f"has other columns than {first}: {shown or 'in another order'}", where=str(path),
                     action="join files of one method and dataset only")  # fmt: skip
 
@@ -160,7 +165,9 @@ def _write_root(out: Path, found: dict[str, Sparse], axes: Sequence[str]) -> int
         which, _, verdict = name.rpartition("/")
         prefix = f"{which}_" if len(filters) > 1 else ""
         values, variances = histogram.dense()
-        for number, place in enumerate(itertools.product(*(range(1, axis.nbins + 1) for axis in histogram.axes[:-1]))):
+        for number, place in enumerate(
+            itertools.product(*(range(1, axis.nbins + 1) for axis in histogram.axes[:-1]))
+        ):
             parts = "_".join(_bin_name(axis, i) for axis, i in zip(histogram.axes[:-1], place, strict=True))
             title = f"{prefix}bin{number}_{parts}_{'Pass' if verdict == 'passing' else 'Fail'}"
             mass = histogram.axes[-1]
@@ -206,9 +213,7 @@ def unprocessed(fileset: str, run: str, out: str | Path) -> tuple[int, int]:
     return count, events
 
 
-def _gaps(
-    steps: Sequence[tuple[int, int]], done: Sequence[tuple[int, int]]
-) -> Iterator[tuple[int, int]]:
+def _gaps(steps: Sequence[tuple[int, int]], done: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """What of these ranges none of the others covers."""
     for start, stop in steps:
         at = start

@@ -46,14 +46,21 @@ app = typer.Typer(cls=_Group, rich_markup_mode=None, context_settings=_HELP, add
 )
 def tnp(
     ctx: typer.Context,
-    config: Annotated[str | None, typer.Option(metavar="R.json", help="workflow, its arguments, methods")] = None,
+    config: Annotated[
+        str | None, typer.Option(metavar="R.json", help="workflow, its arguments, methods")
+    ] = None,
     fileset: Annotated[str | None, typer.Option(metavar="F.json", help="coffea fileset JSON(.gz)")] = None,
-    settings: Annotated[str | None, typer.Option(metavar="S.json", help="cuts; they beat workflow_args")] = None,
+    settings: Annotated[
+        str | None, typer.Option(metavar="S.json", help="cuts; they beat workflow_args")
+    ] = None,
     binning: Annotated[str | None, typer.Option(metavar="B.json", help="<variable>_bins: edges")] = None,
-    output: Annotated[str | None, typer.Option("--output", "--out", metavar="RUN", help="run directory")] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "--out", metavar="RUN", help="run directory")
+    ] = None,
     values: o.Settings = None,
     executor: Annotated[
-        str | None, typer.Option(help="threads, processes, sync, dask/lxplus, dask/slurm, tcp://HOST:PORT, ...")
+        str | None,
+        typer.Option(help="threads, processes, sync, dask/lxplus, dask/slurm, tcp://HOST:PORT, ..."),
     ] = None,
     workers: o.Workers = None,
     limit: Annotated[int | None, typer.Option(help="only the first N files of each dataset")] = None,
@@ -64,7 +71,9 @@ def tnp(
     memory: Annotated[str | None, typer.Option(help="of a cluster's worker, as 2GB")] = None,
     disk: Annotated[str | None, typer.Option(help="of a cluster's worker, as 2GB")] = None,
     scaleout: Annotated[int | None, typer.Option(help="number of workers of a cluster")] = None,
-    adaptive: Annotated[bool | None, typer.Option("--adaptive/--no-adaptive", help="workers follow the work")] = None,
+    adaptive: Annotated[
+        bool | None, typer.Option("--adaptive/--no-adaptive", help="workers follow the work")
+    ] = None,
     voms: Annotated[str | None, typer.Option(metavar="FILE", help="grid proxy")] = None,
     port: Annotated[int | None, typer.Option(help="refused: the scheduler takes a free port")] = None,
     dashboard_address: Annotated[str | None, typer.Option(help="of the cluster's dashboard")] = None,
@@ -91,7 +100,9 @@ def tnp(
     if config is None or (fileset is None and not dry_run):
         raise UsageError("tnp needs --config and --fileset", action="femtobarn tnp --help has an example")
     if port is not None and port != 8786:
-        raise UsageError("--port is not supported: a cluster's scheduler takes a free port", action="leave it out")
+        raise UsageError(
+            "--port is not supported: a cluster's scheduler takes a free port", action="leave it out"
+        )
     _proxy(voms)
     request = api.TnpRequest(
         config=config, fileset=fileset or "", settings=settings, binning=binning, output=output,
@@ -195,7 +206,9 @@ def merge_parquet(
     "--target hists.zip --binning binning.json --axes el_pt --axes el_eta",
 )
 def prepare_histograms(
-    source: Annotated[str, typer.Option(metavar="DIR", help="folder of passing_* and failing_* Parquet files")],
+    source: Annotated[
+        str, typer.Option(metavar="DIR", help="folder of passing_* and failing_* Parquet files")
+    ],
     target: Annotated[str, typer.Option(metavar="OUT.zip|OUT.root", help="what to write")],
     axes: Annotated[list[str], typer.Option(help="variables; repeatable or with commas")],
     binning: Annotated[str | None, typer.Option(metavar="B.json", help="<variable>_bins: edges")] = None,
@@ -217,7 +230,9 @@ def prepare_histograms(
 def get_unprocessed_partitions(
     input_json: Annotated[str, typer.Option("--input-json", metavar="F.json", help="fileset of the run")],
     output_location: Annotated[str, typer.Option("--output-location", metavar="RUN", help="run directory")],
-    output_json: Annotated[str, typer.Option("--output-json", metavar="REST.json", help="what is left to do")],
+    output_json: Annotated[
+        str, typer.Option("--output-json", metavar="REST.json", help="what is left to do")
+    ],
 ) -> None:
     """Write the fileset of what a run has not processed (``femtobarn resume RUN`` does it at once)."""
     from femtobarn import api
@@ -226,10 +241,16 @@ def get_unprocessed_partitions(
     answer(f"{left} ranges with {events} events are left" if left else "nothing is left")
 
 
-@app.command("migrate", context_settings=_HELP, epilog="Example: femtobarn tnp migrate hists.pkl --trust --out hists.zip")
+@app.command(
+    "migrate",
+    context_settings=_HELP,
+    epilog="Example: femtobarn tnp migrate hists.pkl --trust --out hists.zip",
+)
 def migrate(
     file: Annotated[str, typer.Argument(metavar="FILE.pkl", help="histograms of the older tool")],
-    trust: Annotated[bool, typer.Option("--trust", help="I made this file: unpickling runs what is in it")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="I made this file: unpickling runs what is in it")
+    ] = False,
     out: Annotated[str | None, typer.Option(metavar="OUT.zip", help="default: beside the file")] = None,
 ) -> None:
     """Turn a pickle of histograms into UHI files, in a process of its own."""

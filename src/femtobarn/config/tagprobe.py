@@ -126,7 +126,12 @@ class _Adapter:
         value = self._table(self._runner)
         for key in value:
             if key not in ("workflow", "workflow_args", "methods"):
-                self._add(self._runner, "unknown key", (key,), near=nearest(str(key), ("workflow", "workflow_args", "methods")))
+                self._add(
+                    self._runner,
+                    "unknown key",
+                    (key,),
+                    near=nearest(str(key), ("workflow", "workflow_args", "methods")),
+                )
         workflow = value.get("workflow")
         if workflow not in KEYS:
             near = nearest(str(workflow), KEYS) if workflow is not None else ()
@@ -162,14 +167,18 @@ class _Adapter:
             return {}
         return dict(located.value)
 
-    def _add(self, located: Located, message: str, path: tuple[Any, ...], *, near: Any = (), action: str = "") -> None:
+    def _add(
+        self, located: Located, message: str, path: tuple[Any, ...], *, near: Any = (), action: str = ""
+    ) -> None:
         self._problems.add(message, path=path, where=located.where(path), near=near, action=action)
 
     def _put(self, name: str, value: Any, located: Located, path: tuple[Any, ...]) -> None:
         self._parameters[name] = value
         self._origins[name] = located.where(path)
 
-    def _settings(self, workflow: str, given: Mapping[str, Any], located: Located, path: tuple[Any, ...]) -> None:
+    def _settings(
+        self, workflow: str, given: Mapping[str, Any], located: Located, path: tuple[Any, ...]
+    ) -> None:
         known = KEYS[workflow]
         for key, value in given.items():
             if key in known:
@@ -199,7 +208,12 @@ class _Adapter:
 
     def _methods(self, methods: Any) -> None:
         if not isinstance(methods, list) or not methods:
-            self._add(self._runner, "name at least one method", ("methods",), action="methods: " + ", ".join(_ARGUMENTS))
+            self._add(
+                self._runner,
+                "name at least one method",
+                ("methods",),
+                action="methods: " + ", ".join(_ARGUMENTS),
+            )
             return
         out = []
         for number, method in enumerate(methods):
@@ -209,7 +223,9 @@ class _Adapter:
                 continue
             for key in method:
                 if key not in ("name", "args"):
-                    self._add(self._runner, "unknown key", (*path, key), near=nearest(str(key), ("name", "args")))
+                    self._add(
+                        self._runner, "unknown key", (*path, key), near=nearest(str(key), ("name", "args"))
+                    )
             name = method.get("name")
             if name not in _ARGUMENTS:
                 self._add(self._runner, f"there is no method {shown(name)}", (*path, "name"),
@@ -244,12 +260,16 @@ class _Adapter:
                           action="known: " + ", ".join(_UPROOT))  # fmt: skip
         allowed = options.get("allow_read_errors_with_report")
         if allowed is not None and not isinstance(allowed, bool | list):
-            self._add(self._runner, "must be true or a list of exceptions", (*path, "allow_read_errors_with_report"))
+            self._add(
+                self._runner, "must be true or a list of exceptions", (*path, "allow_read_errors_with_report")
+            )
         self._reads_may_fail.append(bool(allowed))
         timeout = options.get("timeout")
         if timeout is not None:
             if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
-                self._add(self._runner, f"must be a number of seconds, not {shown(timeout)}", (*path, "timeout"))
+                self._add(
+                    self._runner, f"must be a number of seconds, not {shown(timeout)}", (*path, "timeout")
+                )
             else:
                 self._timeouts.append(float(timeout))
 
@@ -257,7 +277,12 @@ class _Adapter:
         out = {}
         for key, edges in given.items():
             if not str(key).endswith("_bins"):
-                self._add(located, "must be the name of a variable with _bins", (key,), near=nearest(f"{key}_bins", ()))
+                self._add(
+                    located,
+                    "must be the name of a variable with _bins",
+                    (key,),
+                    near=nearest(f"{key}_bins", ()),
+                )
             elif not isinstance(edges, list) or not all(
                 isinstance(edge, int | float) and not isinstance(edge, bool) for edge in edges
             ):

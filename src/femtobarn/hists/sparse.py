@@ -105,7 +105,9 @@ class Sparse:
 
     def scaled(self, factor: float) -> Sparse:
         """All weights times a factor."""
-        return Sparse(self.axes, self.bins, self.sums * np.array([[factor], [factor], [factor**2], [factor**2]]))
+        return Sparse(
+            self.axes, self.bins, self.sums * np.array([[factor], [factor], [factor**2], [factor**2]])
+        )
 
     def __add__(self, other: Sparse) -> Sparse:
         if self.axes != other.axes:
@@ -169,7 +171,11 @@ def _axis(axis: Axis) -> dict[str, Any]:
     flow = {"underflow": True, "overflow": True, "circular": False}
     about = {"metadata": {"name": axis.name, "label": label}}
     if axis.uniform:
-        return {"type": "regular", "lower": axis.edges[0], "upper": axis.edges[-1], "bins": axis.nbins} | flow | about
+        return (
+            {"type": "regular", "lower": axis.edges[0], "upper": axis.edges[-1], "bins": axis.nbins}
+            | flow
+            | about
+        )
     return {"type": "variable", "edges": list(axis.edges)} | flow | about
 
 

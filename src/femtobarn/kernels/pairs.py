@@ -69,7 +69,9 @@ def pairs_across(
 
 
 @numba.njit(cache=True)
-def _matched(offsets: Any, eta: Any, phi: Any, others: Any, eta2: Any, phi2: Any, keep: Any, radius: Any) -> Any:
+def _matched(
+    offsets: Any, eta: Any, phi: Any, others: Any, eta2: Any, phi2: Any, keep: Any, radius: Any
+) -> Any:
     out = np.zeros(len(eta), dtype=np.bool_)
     limit = radius * radius
     for i in range(len(offsets) - 1):

@@ -130,7 +130,11 @@ def has_bit(bits: NDArray[np.integer], bit: int) -> NDArray[np.bool_]:
     """(m,) whether a bit is set; bits that the type cannot hold are not."""
     if bit >= 8 * bits.dtype.itemsize:
         return np.zeros(len(bits), dtype=np.bool_)
-    words = bits.astype(np.int64, copy=False).view(np.uint64) if bits.dtype.kind == "i" else bits.astype(np.uint64)
+    words = (
+        bits.astype(np.int64, copy=False).view(np.uint64)
+        if bits.dtype.kind == "i"
+        else bits.astype(np.uint64)
+    )
     return np.asarray((words >> np.uint64(bit)) & np.uint64(1), dtype=np.bool_)
 
 

@@ -58,7 +58,9 @@ def read_pileup(path: Path) -> PileupWeights:
         raise ConfigError(f"is not a correctionlib file: {error!r}", where=str(path)) from error
     if len(corrections) != 1:
         names = ", ".join(str(one.get("name")) for one in corrections)
-        raise ConfigError(f"one correction is expected, there are {len(corrections)}: {names}", where=str(path))
+        raise ConfigError(
+            f"one correction is expected, there are {len(corrections)}: {names}", where=str(path)
+        )
     try:
         return _tables(corrections[0])
     except (KeyError, TypeError, ValueError, IndexError) as error:

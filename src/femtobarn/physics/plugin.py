@@ -49,7 +49,9 @@ def apply_plugin(
     call = getattr(module, function, None)
     if not callable(call):
         names = [name for name in vars(module) if callable(getattr(module, name))]
-        raise UsageError(f"has no function {function!r}", where=str(module.__file__), near=nearest(function, names))
+        raise UsageError(
+            f"has no function {function!r}", where=str(module.__file__), near=nearest(function, names)
+        )
     import awkward as ak
 
     try:
@@ -79,7 +81,9 @@ def _view(events: Events) -> Any:
     def array(column: Any) -> Any:
         if isinstance(column, Jagged):
             return ak.Array(
-                ak.contents.ListOffsetArray(ak.index.Index64(column.offsets), ak.contents.NumpyArray(column.values))
+                ak.contents.ListOffsetArray(
+                    ak.index.Index64(column.offsets), ak.contents.NumpyArray(column.values)
+                )
             )
         return column
 

@@ -37,7 +37,13 @@ def _common(offsets: Any, pdg: Any, mother: Any, event: Any, first: Any, second:
 
 
 def common_parent(
-    pdg: Jagged, mother: Jagged, event: NDArray[np.int64], first: NDArray[Any], second: NDArray[Any], *, pdg_id: int = 23
+    pdg: Jagged,
+    mother: Jagged,
+    event: NDArray[np.int64],
+    first: NDArray[Any],
+    second: NDArray[Any],
+    *,
+    pdg_id: int = 23,
 ) -> NDArray[np.bool_]:
     """(p,) whether two particles come from one and the same particle of a kind.
 

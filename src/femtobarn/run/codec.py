@@ -64,16 +64,17 @@ def encode(outcome: Outcome) -> bytes:
             for dataset, sums in outcome.sums.items()
         },
         "tables": {
-            name: [{key: _pack_column(column, arrays) for key, column in shard.columns.items()} for shard in shards]
+            name: [
+                {key: _pack_column(column, arrays) for key, column in shard.columns.items()}
+                for shard in shards
+            ]
             for name, shards in outcome.tables.items()
         },
         "facts": outcome.facts,
         "warnings": outcome.warnings,
         "spectra": {dataset: _pack_spectra(item, arrays) for dataset, item in outcome.spectra.items()},
         "sparse": {
-            name: [
-                _spec_text(HistSpec(name, item.axes)), arrays.put(item.bins), arrays.put(item.sums)
-            ]
+            name: [_spec_text(HistSpec(name, item.axes)), arrays.put(item.bins), arrays.put(item.sums)]
             for name, item in outcome.sparse.items()
         },
     }
@@ -120,7 +121,9 @@ def decode(data: bytes, *, part: int) -> Outcome:
             for dataset, sums in header["sums"].items()
         },
         {
-            name: [Shard(part, {key: _unpack_column(n, array) for key, n in shard.items()}) for shard in shards]
+            name: [
+                Shard(part, {key: _unpack_column(n, array) for key, n in shard.items()}) for shard in shards
+            ]
             for name, shards in header["tables"].items()
         },
         {

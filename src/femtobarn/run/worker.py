@@ -78,7 +78,8 @@ class _Open:
             title = getattr(self.source, "title", None)
             names = {name: self.source.schema.resolve(name).name for name in columns}
             self.titles[columns] = {
-                name: title(branch) for name, branch in names.items()
+                name: title(branch)
+                for name, branch in names.items()
                 if title is not None and branch in self.source.branches
             }
         return self.titles[columns]

@@ -104,7 +104,9 @@ def _tag_needs(parameters: TagProbeParameters, tag: str) -> list[str]:
     return [f"{tag}_cutBased"]
 
 
-def _add(needed: list[str], optional: list[str], names: Iterable[Name], parameters: TagProbeParameters) -> None:
+def _add(
+    needed: list[str], optional: list[str], names: Iterable[Name], parameters: TagProbeParameters
+) -> None:
     """Declare columns; those that can be made of others may be absent."""
     for name in names:
         if name.side == "pair":
@@ -124,7 +126,9 @@ def _variables(needed: list[str], optional: list[str], parameters: TagProbeParam
         if method.vars == "all":
             workflow = parameters.source
             if workflow.source == "nanoaod":
-                optional += [f"{kind}_*" for kind in dict.fromkeys((workflow.probe, tag_collection(parameters)))]
+                optional += [
+                    f"{kind}_*" for kind in dict.fromkeys((workflow.probe, tag_collection(parameters)))
+                ]
                 optional += _EVENT
             else:
                 optional.append("*")

@@ -93,7 +93,9 @@ def process_energy(events: Events, ctx: Context, out: Outcome) -> None:
         if parameters.keep_null_rows:
             columns = _with_nulls(columns, event, np.flatnonzero(selection.mask))
         part = ctx.part.number if ctx.part is not None else 0
-        out.add_table(f"{folder_of(ctx.dataset.name)}/{method.label}/NTuples-part.parquet", columns, part=part)
+        out.add_table(
+            f"{folder_of(ctx.dataset.name)}/{method.label}/NTuples-part.parquet", columns, part=part
+        )
     out.add_cutflow(selection)
 
 
@@ -103,7 +105,9 @@ def _fired(events: Events, parameters: TagProbeParameters) -> NDArray[np.bool_] 
         return None
     names = [name for name in events.names if name.startswith(starts)]
     if not names:
-        raise DataError(f"no trigger starts with {' or '.join(starts)}", action="see: femtobarn data probe FILE")
+        raise DataError(
+            f"no trigger starts with {' or '.join(starts)}", action="see: femtobarn data probe FILE"
+        )
     fired = np.zeros(len(events), dtype=np.bool_)
     for name in names:
         fired |= events.flat(name).astype(np.bool_)
@@ -168,7 +172,9 @@ def _columns(
             out[name] = events.flat(branch)[event]
     for collection, names in wanted.items():
         if collection not in ("Electron", "Photon"):
-            out |= {f"{collection}_{name}": column[event] for name, column in _members(events, collection, names)}
+            out |= {
+                f"{collection}_{name}": column[event] for name, column in _members(events, collection, names)
+            }
     out["dZ"] = np.zeros(len(event))
     if simulated:
         out |= _simulated(events, event, lead, sub)

@@ -30,9 +30,7 @@ def _layout(parameters: TagProbeParameters) -> Layout:
     )  # fmt: skip
 
 
-def flat_pairs(
-    events: Events, ctx: Context, good: Mask, weights: Mapping[str, NDArray[np.float64]]
-) -> Pairs:
+def flat_pairs(events: Events, ctx: Context, good: Mask, weights: Mapping[str, NDArray[np.float64]]) -> Pairs:
     """Rows that pass the cuts on tag and probe."""
     parameters: TagProbeParameters = ctx.parameters
     layout = _layout(parameters)
@@ -40,7 +38,9 @@ def flat_pairs(
     eta = events.flat(layout.sc_eta if parameters.use_sc_eta else layout.eta)
     keep = good & (events.flat(layout.tag_pt) > parameters.tags_pt_cut)
     keep &= np.abs(tag_eta) < parameters.tags_abseta_cut
-    keep &= (events.flat(layout.pt) > parameters.probe_threshold) & (np.abs(eta) < parameters.probes_abseta_cut)
+    keep &= (events.flat(layout.pt) > parameters.probe_threshold) & (
+        np.abs(eta) < parameters.probes_abseta_cut
+    )
     if parameters.avoid_ecal_transition_tags:
         keep &= ~in_gap(tag_eta)
     if parameters.avoid_ecal_transition_probes:

@@ -128,8 +128,10 @@ def _wanted(pairs: Pairs, method: Method, parameters: TagProbeParameters) -> lis
             names += [f"{workflow.prefix}{name}" for name in probe.names(pairs.events)]
             collections = (probe.collection, tag.collection, "TrigObj_", "GenPart_", "HLT_", "PV_x", "PV_y")
             names += [
-                name for name in pairs.events.names
-                if not name.startswith(collections) and not isinstance(pairs.events[name], Jagged)
+                name
+                for name in pairs.events.names
+                if not name.startswith(collections)
+                and not isinstance(pairs.events[name], Jagged)
                 and name not in ("genWeight", "LHEWeight_originalXWGTUP")
             ]
         else:

@@ -143,14 +143,19 @@ def nanoaod_pairs(
 def _tags(tags: _Objects, parameters: TagProbeParameters, triggers: TriggerObjects) -> Mask:
     """(m,) objects that pass the tag's identification, kinematics and trigger matching."""
     trigger = parameters.tag_trigger
-    keep: Mask = (tags.values("pt") > parameters.tags_pt_cut) & (np.abs(tags.eta) < parameters.tags_abseta_cut)
+    keep: Mask = (tags.values("pt") > parameters.tags_pt_cut) & (
+        np.abs(tags.eta) < parameters.tags_abseta_cut
+    )
     if parameters.avoid_ecal_transition_tags:
         keep &= ~in_gap(tags.eta)
     kind = 13 if tags.name == "Muon" else 11
     near = triggers.select("tag", kind, trigger.bit, trigger.pt)
     if tags.name == "Muon":
-        return keep & (tags.values("tightId") != 0) & (tags.values("pfRelIso04_all") < 0.15) & triggers.matched(
-            "Muon", near, tags.eta, tags.phi
+        return (
+            keep
+            & (tags.values("tightId") != 0)
+            & (tags.values("pfRelIso04_all") < 0.15)
+            & triggers.matched("Muon", near, tags.eta, tags.phi)
         )
     if tags.name == "Electron":
         return keep & (tags.values("cutBased") >= 4) & triggers.matched("Electron", near, tags.eta, tags.phi)
@@ -235,7 +240,9 @@ def trigger_mask(
         kind = 11
     bit, threshold = parameters.filterbit.get(name), parameters.trigger_pt.get(name)
     if bit is None:
-        raise DataError(f"the filter {name!r} needs its bit", action=f"add filterbit: {{{name!r}: number or name}}")
+        raise DataError(
+            f"the filter {name!r} needs its bit", action=f"add filterbit: {{{name!r}: number or name}}"
+        )
     near = triggers.select(name, kind, bit, threshold or 0.0)
     passed = triggers.matched(probes.name, near, probes.eta, probes.phi)[pairs.probe.index]
     if parameters.require_event_to_pass_hlt_filter:

@@ -53,7 +53,9 @@ class Member:
 
     def names(self, events: Events) -> list[str]:
         """Its columns that were read, and those derived."""
-        read = [name.removeprefix(self.collection) for name in events.names if name.startswith(self.collection)]
+        read = [
+            name.removeprefix(self.collection) for name in events.names if name.startswith(self.collection)
+        ]
         return list(dict.fromkeys([*read, *self.derived]))
 
     def rows(self, keep: Mask) -> Member:
@@ -122,7 +124,9 @@ class Pairs:
         if name.column in self.extra:
             return self.extra[name.column]
         if name.column not in self.events:
-            raise DataError(f"there is no column {name.column!r}", near=nearest(name.column, self.events.names))
+            raise DataError(
+                f"there is no column {name.column!r}", near=nearest(name.column, self.events.names)
+            )
         column = self.events[name.column]
         return column.rows(self.event) if isinstance(column, Jagged) else np.asarray(column)[self.event]
 

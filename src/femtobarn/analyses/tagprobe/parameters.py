@@ -95,8 +95,12 @@ class Method(_Frozen):
                                       json_schema_extra={"unit": "GeV"})  # fmt: skip
     eta_regions_pt: Regions = Field({"barrel": (0.0, 1.4442), "endcap": (1.566, 2.5)},
                                     description="|eta| regions of the pt histograms")  # fmt: skip
-    phi_regions_eta: Regions = Field({"entire": (0.0, 3.32)}, description="|phi| regions of the eta histograms")
-    eta_regions_phi: Regions = Field({"entire": (0.0, 2.5)}, description="|eta| regions of the phi histograms")
+    phi_regions_eta: Regions = Field(
+        {"entire": (0.0, 3.32)}, description="|phi| regions of the eta histograms"
+    )
+    eta_regions_phi: Regions = Field(
+        {"entire": (0.0, 2.5)}, description="|eta| regions of the phi histograms"
+    )
 
     @field_validator("name")
     @classmethod
@@ -129,7 +133,9 @@ def _numbered(methods: Any) -> Any:
             seen[name] = seen.get(name, 0) + 1
             args = {key: value for key, value in (method.get("args") or {}).items() if value is not None}
             kept = {key: value for key, value in method.items() if key != "args"}
-            weight = {"weight": None} if "weight" in (method.get("args") or {}) and "weight" not in args else {}
+            weight = (
+                {"weight": None} if "weight" in (method.get("args") or {}) and "weight" not in args else {}
+            )
             method = {**kept, **args, **weight, "number": seen[name]}  # noqa: PLW2901
         out.append(method)
     return out
@@ -149,7 +155,9 @@ class TagProbeParameters(Parameters):
 
     workflow: str = Field("ElectronTagNProbeFromNanoAOD", description="where pairs come from")
     filters: dict[str, str] = Field({}, description="what passing means: name -> trigger path or expression")
-    filterbit: dict[str, int | str | None] = Field({}, description="filter bit of a trigger, by number or name")
+    filterbit: dict[str, int | str | None] = Field(
+        {}, description="filter bit of a trigger, by number or name"
+    )
     trigger_pt: dict[str, float | None] = Field({}, description="threshold of a trigger")
     is_photon_filter: dict[str, bool] = Field({}, description="match photon trigger objects")
     is_electron_filter: dict[str, bool] = Field({}, description="match electron trigger objects")
@@ -178,7 +186,9 @@ class TagProbeParameters(Parameters):
     resonance: Literal["Z", "JPsi"] = Field("Z", description="what decays")
     nanoaod_version: int | None = Field(None, ge=1, description="where the file does not describe its bits")
     columns: dict[str, str] = Field({}, description="flat pairs: tag_pt, tag_eta, probe_pt, ... -> column")
-    lead_pt_cut: float = Field(20.0, description="calibration: leading electron", json_schema_extra={"unit": "GeV"})
+    lead_pt_cut: float = Field(
+        20.0, description="calibration: leading electron", json_schema_extra={"unit": "GeV"}
+    )
     sublead_pt_cut: float = Field(10.0, description="calibration: second electron",
                                   json_schema_extra={"unit": "GeV"})  # fmt: skip
     eta_cut: float = Field(2.5, description="calibration: supercluster |eta|")
@@ -237,7 +247,9 @@ class TagProbeParameters(Parameters):
                 for name in self.variables(method):
                     self.axis(name)
         if self.source.source == "pairs":
-            missing = [n for n in ("tag_pt", "tag_eta", "probe_pt", "probe_eta", "mass") if n not in self.columns]
+            missing = [
+                n for n in ("tag_pt", "tag_eta", "probe_pt", "probe_eta", "mass") if n not in self.columns
+            ]
             if missing:
                 raise ValueError(f"columns: {', '.join(missing)} must be named")
         return self
@@ -269,7 +281,9 @@ class TagProbeParameters(Parameters):
         if method.vars is None:
             prefix = self.source.prefix
             return (f"{prefix}pt", f"{prefix}eta", f"{prefix}phi")
-        if not isinstance(method.vars, list | tuple) or not all(isinstance(name, str) for name in method.vars):
+        if not isinstance(method.vars, list | tuple) or not all(
+            isinstance(name, str) for name in method.vars
+        ):
             raise ValueError(f"methods: vars of {method.name} must be a list of variables")
         if "1d" in method.name and len(method.vars) != 3:
             raise ValueError(f"methods: vars of {method.name} must be three: pt, eta and phi")

@@ -65,7 +65,9 @@ def _divided(shard: Shard, factor: float) -> Shard:
     columns: dict[str, NDArray[Any] | Jagged] = {}
     for name, column in shard.columns.items():
         if name in NORMALISED:
-            columns[name] = column.like(column.values * factor) if isinstance(column, Jagged) else column * factor
+            columns[name] = (
+                column.like(column.values * factor) if isinstance(column, Jagged) else column * factor
+            )
         else:
             columns[name] = column
     return Shard(shard.part, columns)
@@ -141,7 +143,12 @@ def efficiencies(stored: Stored) -> list[dict[str, Any]]:
 
 
 def _rows(
-    about: Mapping[str, Any], bins: Sequence[Any], wp: NDArray[Any], wf: NDArray[Any], p2: NDArray[Any], f2: NDArray[Any]
+    about: Mapping[str, Any],
+    bins: Sequence[Any],
+    wp: NDArray[Any],
+    wf: NDArray[Any],
+    p2: NDArray[Any],
+    f2: NDArray[Any],
 ) -> list[dict[str, Any]]:
     found, low, high, n_eff = weighted_efficiency(wp, wf, p2, f2)
     return [
@@ -155,7 +162,9 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _histograms(stored: Stored, dataset: str, method: Method, name: str) -> Iterator[tuple[str, Sparse, Sparse]]:
+def _histograms(
+    stored: Stored, dataset: str, method: Method, name: str
+) -> Iterator[tuple[str, Sparse, Sparse]]:
     """Name within the filter, passing and failing histogram, without the mass axis."""
     place = f"{folder_of(dataset)}/{method.label}/{file_safe(name)}/"
     for path, histogram in sorted(stored.outcome.sparse.items()):
@@ -215,7 +224,8 @@ def headline(stored: Stored, fitted: Mapping[str, Any]) -> str:
         for row in rows:
             if row["efficiency"] is not None:
                 shown.setdefault(
-                    row["filter"], f"{row['filter']} {row['efficiency']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"
+                    row["filter"],
+                    f"{row['filter']} {row['efficiency']:.4f} [{row['low']:.4f}, {row['high']:.4f}]",
                 )
         parts.append("; ".join([text, *list(shown.values())[:3]]))
     more = f" (and {len(parts) - 3} more datasets)" if len(parts) > 3 else ""

@@ -69,7 +69,9 @@ def select(events: Events, ctx: Context, out: Outcome) -> Selected:
     event_cuts(events, ctx, selection, simulated=simulated, trigger=trigger)
     probes = triggers = None
     if nano:
-        pairs, probes, triggers = nanoaod_pairs(events, ctx, out, selection.mask, weights, simulated=simulated)
+        pairs, probes, triggers = nanoaod_pairs(
+            events, ctx, out, selection.mask, weights, simulated=simulated
+        )
     else:
         pairs = flat_pairs(events, ctx, selection.mask, weights)
     for text in (parameters.cutbased_id, parameters.extra_zcands_mask):
@@ -138,4 +140,3 @@ def _arbitrated(pairs: Pairs, ctx: Context) -> Pairs:
         offsets = np.arange(len(at) + 1, dtype=np.int64)
         draws[at] = normals(parameters.seed + int(index), *(one[at] for one in numbers), offsets, 1)
     return pairs.rows(best_in_event(pairs.event, draws))
-

@@ -52,7 +52,9 @@ def event_weights(
     if generator in events:
         gen = np.asarray(events.flat(generator), dtype=np.float64)
         if not np.isfinite(gen).all():
-            raise DataError(f"{int((~np.isfinite(gen)).sum())} events have a generator weight that is not a number")
+            raise DataError(
+                f"{int((~np.isfinite(gen)).sum())} events have a generator weight that is not a number"
+            )
         out.add_sum(GENERATOR_SUM, gen)
         weights["weight_gen"] = gen
     pileup = ctx.resources.get("pileup")

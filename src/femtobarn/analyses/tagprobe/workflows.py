@@ -97,9 +97,7 @@ WORKFLOWS: Final[Mapping[str, Workflow]] = MappingProxyType(
         "ElectronTagNProbeFromNanoAOD": Workflow("nanoaod"),
         "PhotonTagNProbeFromNanoAOD": Workflow("nanoaod", "Photon", "Photon", "ph_", "tag_Ele_", 22),
         "MuonTagNProbeFromNanoAOD": Workflow("nanoaod", "Muon", "Muon", "mu_", "tag_Mu_", 13),
-        "ElectronTagNProbeFromMiniNTuples": Workflow(
-            "ntuples", layout=_mini("el_", "pt", charge=True)
-        ),
+        "ElectronTagNProbeFromMiniNTuples": Workflow("ntuples", layout=_mini("el_", "pt", charge=True)),
         "PhotonTagNProbeFromMiniNTuples": Workflow(
             "ntuples", "Photon", "Electron", "ph_", layout=_mini("ph_", "et", charge=False)
         ),
