@@ -21,7 +21,8 @@ from femtobarn.errors import ConfigError, FemtobarnError, LossError, UsageError
 
 CASES = (
     "readme", "ele_nano_sceta", "ele_nano_defaults", "ele_nano_zmask", "ele_nano_golden", "pho_nano_diphoton",
-    "pho_nano_egamma", "ele_mini", "ele_mini_defaults", "ele_mini_pileup3", "pho_nanont", "pho_nanont_golden_expr",
+    "pho_nano_egamma", "ele_mini", "ele_mini_defaults", "ele_mini_pileup3", "pho_nanont",
+    "pho_nanont_golden_expr",
     "sas_default", "sas_23_12", "trigger_leg2_number", "trigger_leg2_name", "ele_mc_ul17", "ele_mc_no_z",
     "ele_mc_no_z_no_truth", "mu_mc_ul17", "mu_mc_nano_dy", "mu_mc_2016", "pairs_2311", "pairs_2515",
 )  # fmt: skip

@@ -190,8 +190,10 @@ def _executor(name: str | None) -> tuple[str | None, str | None]:
     if name.startswith("dask://"):
         return name, None
     if name in _ELSEWHERE:
-        raise UsageError(f"{name} is not started from here: {_ELSEWHERE[name]}",
-                         action="give the scheduler's address: --executor tcp://HOST:PORT (or tls://)")  # fmt: skip
+        raise UsageError(
+            f"{name} is not started from here: {_ELSEWHERE[name]}",
+            action="give the scheduler's address: --executor tcp://HOST:PORT (or tls://)",
+        )
     if name not in _EXECUTORS:
         raise UsageError(f"unknown executor {name!r}", near=nearest(name, _EXECUTORS),
                          action="executors: " + ", ".join(_EXECUTORS) + ", tcp://HOST:PORT")  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import itertools
 import subprocess
 import sys
@@ -37,7 +36,7 @@ class Merged:
 def _parquet_files(source: str) -> list[Path]:
     """Parquet files of a folder (with those below it), of a pattern, or one file; in order of their parts."""
     path = Path(source)
-    found = list(path.rglob("*.parquet")) if path.is_dir() else [Path(name) for name in glob.glob(source)]
+    found = list(path.rglob("*.parquet")) if path.is_dir() else list(path.parent.glob(path.name))
     if not found:
         raise UsageError("there are no Parquet files", where=source)
 
@@ -98,7 +97,12 @@ def prepare_histograms(
     """Fill pass and fail histograms of ntuples: the axes asked for, then the pair's mass.
 
     A target ``.zip`` gets one UHI histogram a verdict, ``<filter>/passing``; a ``.root`` file gets one mass
-    histogram a bin and verdict, ``bin0_el_pt_20p00To30p00_Pass``, as fitters read them.  Returns their number.
+    histogram a bin and verdict, ``bin0_el_pt_20p00To30p00_Pass``, as fitters read them.
+
+    Returns
+    -------
+    int
+        The number of histograms.
     """
     if not axes:
         raise UsageError("name at least one axis")
@@ -134,11 +138,11 @@ def _binning(path: str | None) -> Any:
     from femtobarn.analyses.tagprobe.parameters import TagProbeParameters
 
     if path is None:
-        return TagProbeParameters()
+        return TagProbeParameters.model_validate({})
     value = load_file(Path(path)).value
     if not isinstance(value, dict):
         raise ConfigError("must be a table <variable>_bins: edges", where=path)
-    return TagProbeParameters(binning=value)
+    return TagProbeParameters.model_validate({"binning": value})
 
 
 def _columns(path: Path, names: Sequence[str]) -> tuple[list[Any], Any]:

@@ -18,7 +18,7 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 
 
 class _Group(TyperGroup):
-    """Takes ``--adaptive True`` and ``--adaptive False``, as people wrote them; run-analysis goes without saying."""
+    """Takes ``--adaptive True`` and ``--adaptive False``, as people wrote them, and ``run-analysis``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         rest = args[1:] if args[:1] == ["run-analysis"] else args
@@ -42,7 +42,8 @@ app = typer.Typer(cls=_Group, rich_markup_mode=None, context_settings=_HELP, add
 
 @app.callback(
     invoke_without_command=True,
-    epilog="Example: femtobarn tnp --config runner.json --fileset fileset.json --settings settings.json --output RUN",
+    epilog="Example: femtobarn tnp --config runner.json --fileset fileset.json --settings settings.json "
+    "--output RUN",
 )
 def tnp(
     ctx: typer.Context,
@@ -106,7 +107,8 @@ def tnp(
     _proxy(voms)
     request = api.TnpRequest(
         config=config, fileset=fileset or "", settings=settings, binning=binning, output=output,
-        values=values or (), executor=executor, workers=workers, limit=limit, repartition=repartition_n_to_one,
+        values=values or (), executor=executor, workers=workers, limit=limit,
+        repartition=repartition_n_to_one,
         resources=api.Resources(
             cores=cores, memory=_size(memory), disk=_size(disk), walltime=walltime, queue=queue or jobflavour,
             scaleout=scaleout, adaptive=adaptive, log_directory=log_directory,
@@ -174,7 +176,8 @@ def _show_plan(request: Any, *, columns: bool, as_json: bool) -> None:
         show_json({
             "files": [{"dataset": f.dataset, "path": f.ref.url, "entries": f.entries, "error": f.error}
                       for f in plan.files],
-            "events": plan.events, "parts": len(plan.parts), "bytes": plan.needed_bytes, "notes": list(made.notes),
+            "events": plan.events, "parts": len(plan.parts), "bytes": plan.needed_bytes,
+            "notes": list(made.notes),
         })  # fmt: skip
         return
     show_table(("dataset", "entries", "file"), [[f.dataset, f.entries, f.ref.url] for f in plan.files])
@@ -186,8 +189,11 @@ def _show_plan(request: Any, *, columns: bool, as_json: bool) -> None:
         say(f"bad: {bad.error}")
 
 
-@app.command("merge-parquet", context_settings=_HELP,
-             epilog="Example: femtobarn tnp merge-parquet --source RUN/tables/sample --target merged.parquet")  # fmt: skip
+@app.command(
+    "merge-parquet",
+    context_settings=_HELP,
+    epilog="Example: femtobarn tnp merge-parquet --source RUN/tables/sample --target merged.parquet",
+)
 def merge_parquet(
     source: Annotated[str, typer.Option(metavar="DIR|GLOB", help="Parquet files, or folders of them")],
     target: Annotated[str, typer.Option(metavar="OUT.parquet", help="what to write")],
@@ -202,7 +208,8 @@ def merge_parquet(
 @app.command(
     "prepare-histograms",
     context_settings=_HELP,
-    epilog="Example: femtobarn tnp prepare-histograms --source RUN/tables/sample/get_passing_and_failing_probes_1 "
+    epilog="Example: femtobarn tnp prepare-histograms "
+    "--source RUN/tables/sample/get_passing_and_failing_probes_1 "
     "--target hists.zip --binning binning.json --axes el_pt --axes el_eta",
 )
 def prepare_histograms(
@@ -224,8 +231,8 @@ def prepare_histograms(
 @app.command(
     "get-unprocessed-partitions",
     context_settings=_HELP,
-    epilog="Example: femtobarn tnp get-unprocessed-partitions --input-json fileset.json --output-location RUN "
-    "--output-json rest.json",
+    epilog="Example: femtobarn tnp get-unprocessed-partitions --input-json fileset.json "
+    "--output-location RUN --output-json rest.json",
 )
 def get_unprocessed_partitions(
     input_json: Annotated[str, typer.Option("--input-json", metavar="F.json", help="fileset of the run")],

@@ -22,7 +22,8 @@ __all__ = ["TnpConfig", "read_tnp_config"]
 _PAIRS: Final = frozenset({
     "filters", "tags_pt_cut", "probes_pt_cut", "tags_abseta_cut", "probes_abseta_cut", "cutbased_id",
     "extra_zcands_mask", "extra_filter", "extra_filter_args", "use_sc_eta", "use_sc_phi",
-    "avoid_ecal_transition_tags", "avoid_ecal_transition_probes", "charge", "arbitration", "seed", "resonance",
+    "avoid_ecal_transition_tags", "avoid_ecal_transition_probes", "charge", "arbitration", "seed",
+    "resonance",
 })  # fmt: skip
 _NANO: Final = _PAIRS | {
     "filterbit", "trigger_pt", "is_photon_filter", "is_electron_filter", "tag_trigger", "truth_match",
@@ -46,6 +47,8 @@ KEYS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "TagNProbeFromPairs": _PAIRS | {"columns"},
     }
 )
+#: Keys for which null is a value.
+_NULLABLE: Final = ("probes_pt_cut", "cutbased_id", "extra_zcands_mask", "extra_filter", "nanoaod_version")
 _EVERY: Final = frozenset().union(*KEYS.values())
 
 _COMMON: Final = frozenset({"cut_and_count", "mass_range", "vars", "flat", "weight", "uproot_options"})
@@ -183,11 +186,10 @@ class _Adapter:
         for key, value in given.items():
             if key in known:
                 # Nothing means the default where nothing is no value of its own.
-                if value is None and key not in ("probes_pt_cut", "cutbased_id", "extra_zcands_mask", "extra_filter",
-                                                 "nanoaod_version"):  # fmt: skip
+                if value is None and key not in _NULLABLE:
                     continue
-                self._put(key, self._located_plugin(value, located) if key == "extra_filter" else value, located,
-                          (*path, key))  # fmt: skip
+                found = self._located_plugin(value, located) if key == "extra_filter" else value
+                self._put(key, found, located, (*path, key))
             elif key in _EVERY:
                 self._notes.append(f"{located.where((*path, key))}: {key} is not used by {workflow}")
             else:
@@ -228,8 +230,11 @@ class _Adapter:
                     )
             name = method.get("name")
             if name not in _ARGUMENTS:
-                self._add(self._runner, f"there is no method {shown(name)}", (*path, "name"),
-                          near=nearest(str(name), _ARGUMENTS), action="methods: " + ", ".join(_ARGUMENTS))  # fmt: skip
+                known = "methods: " + ", ".join(_ARGUMENTS)
+                what = f"there is no method {shown(name)}"
+                self._add(
+                    self._runner, what, (*path, "name"), near=nearest(str(name), _ARGUMENTS), action=known
+                )
                 continue
             out.append({"name": name, "args": self._arguments(str(name), method.get("args") or {}, path)})
         self._put("methods", out, self._runner, ("methods",))

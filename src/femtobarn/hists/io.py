@@ -86,8 +86,8 @@ def write_hists(
             target.writestr(_entry(name), source.read(name))
         for name, text in survey_entries(surveys or {}):
             target.writestr(_entry(f"{name}.json"), text)
-        for name, histogram in sorted((sparse or {}).items()):
-            for entry, data in sparse_entries(name, histogram):
+        for name, plain in sorted((sparse or {}).items()):
+            for entry, data in sparse_entries(name, plain):
                 target.writestr(_entry(entry), data)
 
 

@@ -189,13 +189,13 @@ def read_sparse_entry(content: dict[str, Any]) -> Sparse | None:
     shape = tuple(axis.nbins + 2 for axis in axes)
     if "index" in storage:
         index = np.asarray(storage["index"], dtype=np.int64).reshape(len(axes), -1)
-        bins = np.ravel_multi_index(tuple(index), shape).astype(np.int64)
+        bins = np.asarray(np.ravel_multi_index(tuple(index), shape), dtype=np.int64).ravel()
     else:
-        bins = np.flatnonzero((values != 0).ravel() | (variances != 0).ravel())
+        bins = np.flatnonzero((values != 0).ravel() | (variances != 0).ravel()).astype(np.int64)
         values, variances = values.ravel()[bins], variances.ravel()[bins]
     sums = np.zeros((4, len(bins)))
     sums[0], sums[2] = values, variances
-    return Sparse(axes, bins.astype(np.int64), sums)
+    return Sparse(axes, bins, sums)
 
 
 def _read_axis(axis: dict[str, Any]) -> Axis:

@@ -26,7 +26,8 @@ KINDS: Final[Mapping[int, str]] = MappingProxyType({11: "Electron", 22: "Photon"
 Bit = tuple[int, str]
 
 _LATE: Final = (
-    "1e1mu", "1e1tau", "3e", "2e1mu", "1e2mu", "32_L1DoubleEG", "CaloIdVT_GsfTrkIdT", "PFJet", "Photon175/200",
+    "1e1mu", "1e1tau", "3e", "2e1mu", "1e2mu", "32_L1DoubleEG", "CaloIdVT_GsfTrkIdT", "PFJet",
+    "Photon175/200",
 )  # fmt: skip
 _EARLY: Final = ("CaloIdL_TrackIdL_IsoVL", "WPTight", "WPLoose", "OverlapFilterPFTau")
 _MUON: Final = ("TrkIsoVVL", "Iso", "OverlapFilterPFTau", "1mu", "2mu")

@@ -237,7 +237,7 @@ class RunDirectory:
 
 
 def _write_shards(folder: Path, name: str, shards: Sequence[Shard], about: Mapping[str, str]) -> None:
-    """One file a part, numbered from 0 in the order of the plan: ``x-part.parquet`` -> ``x-part0.parquet``."""
+    """One file a part, numbered from 0 in the plan's order: ``x-part.parquet`` -> ``x-part0.parquet``."""
     stem = name.removesuffix(".parquet")
     for number, shard in enumerate(shards):
         write_parquet(folder / f"{stem}{number}.parquet", shard.columns, about)

@@ -1,4 +1,4 @@
-"""Tag and probe: how efficient is this selection of electrons, photons or muons?
+"""Tag and probe: the efficiency of selections of electrons, photons and muons.
 
 One lepton of a Z boson fires the trigger and is well identified, the *tag*; the other, of which nothing
 is asked, is the *probe*.  The share of probes that pass a filter is its efficiency.

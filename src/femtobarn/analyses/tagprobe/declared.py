@@ -83,9 +83,9 @@ def _nanoaod(parameters: TagProbeParameters) -> Columns:
             optional += path_candidates(text)
         else:
             _add(needed, optional, filter_names(text, parameters.source), parameters)
-    for text in (parameters.cutbased_id, parameters.extra_zcands_mask):
-        if text:
-            _add(needed, optional, filter_names(text, parameters.source), parameters)
+    for condition in (parameters.cutbased_id, parameters.extra_zcands_mask):
+        if condition:
+            _add(needed, optional, filter_names(condition, parameters.source), parameters)
     _variables(needed, optional, parameters)
     return _unique(needed, optional)
 
@@ -159,7 +159,7 @@ def _flat(parameters: TagProbeParameters) -> Columns:
         optional += ["run", layout.lumi, "event", layout.interactions, layout.simulated, layout.generator]
         optional += ["*weight*", "*Weight*"]
     texts = [*parameters.filters.values(), parameters.cutbased_id or "", parameters.extra_zcands_mask or ""]
-    for text in filter(None, texts):
+    for text in [one for one in texts if one]:
         if text.isidentifier():
             needed.append(text)
         else:

@@ -48,8 +48,8 @@ def _wanted(parameters: TagProbeParameters) -> Mapping[str, Any]:
 def energy_columns(parameters: TagProbeParameters) -> Columns:
     """What the calibration ntuples read."""
     optional = [
-        "Electron_mass", "Electron_superclusterEta", "Electron_deltaEtaSC", "Electron_genPartIdx", "GenPart_pt",
-        "GenPart_pdgId", "GenVtx_z", "PV_x", "PV_y", "PV_z", "genWeight", "Pileup_nTrueInt",
+        "Electron_mass", "Electron_superclusterEta", "Electron_deltaEtaSC", "Electron_genPartIdx",
+        "GenPart_pt", "GenPart_pdgId", "GenVtx_z", "PV_x", "PV_y", "PV_z", "genWeight", "Pileup_nTrueInt",
         "LHEWeight_originalXWGTUP", *(name for names in _EVENT.values() for name in names),
     ]  # fmt: skip
     needed = [f"Electron_{name}" for name in _NEEDED]
@@ -140,15 +140,14 @@ def _pairs(
 
 
 def _momenta(events: Events, index: NDArray[np.int64]) -> FourVectors:
+    pt, eta, phi = (events.jagged(f"Electron_{name}").values[index] for name in ("pt", "eta", "phi"))
     mass: Any = events.jagged("Electron_mass").values[index] if "Electron_mass" in events else 0.0
-    return FourVectors.from_mass(
-        *(events.jagged(f"Electron_{name}").values[index] for name in ("pt", "eta", "phi")), mass
-    )
+    return FourVectors.from_mass(pt, eta, phi, mass)
 
 
 def _columns(
-    events: Events, event: NDArray[np.int64], lead: NDArray[np.int64], sub: NDArray[np.int64], total: FourVectors,
-    method: Method, weights: Mapping[str, NDArray[np.float64]], *, simulated: bool,
+    events: Events, event: NDArray[np.int64], lead: NDArray[np.int64], sub: NDArray[np.int64],
+    total: FourVectors, method: Method, weights: Mapping[str, NDArray[np.float64]], *, simulated: bool,
 ) -> dict[str, NDArray[Any]]:  # fmt: skip
     """All columns of the table, one row a pair."""
     wanted = method.vars if isinstance(method.vars, Mapping) else {"Electron": "all", "Photon": "all"}
@@ -163,7 +162,8 @@ def _columns(
     charge = events.jagged("Electron_charge").values
     pt = total.pt
     out |= {
-        "pt": pt, "eta": np.arcsinh(total.pz / np.where(pt > 0, pt, 1.0)), "phi": np.arctan2(total.py, total.px),
+        "pt": pt, "eta": np.arcsinh(total.pz / np.where(pt > 0, pt, 1.0)),
+        "phi": np.arctan2(total.py, total.px),
         "mass": total.mass, "charge": charge[lead] + charge[sub], "rapidity": total.rapidity,
     }  # fmt: skip
     for name, branches in _EVENT.items():

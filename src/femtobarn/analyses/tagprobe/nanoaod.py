@@ -151,14 +151,11 @@ def _tags(tags: _Objects, parameters: TagProbeParameters, triggers: TriggerObjec
     kind = 13 if tags.name == "Muon" else 11
     near = triggers.select("tag", kind, trigger.bit, trigger.pt)
     if tags.name == "Muon":
-        return (
-            keep
-            & (tags.values("tightId") != 0)
-            & (tags.values("pfRelIso04_all") < 0.15)
-            & triggers.matched("Muon", near, tags.eta, tags.phi)
-        )
+        keep &= (tags.values("tightId") != 0) & (tags.values("pfRelIso04_all") < 0.15)
+        return keep & triggers.matched("Muon", near, tags.eta, tags.phi)
     if tags.name == "Electron":
-        return keep & (tags.values("cutBased") >= 4) & triggers.matched("Electron", near, tags.eta, tags.phi)
+        keep &= tags.values("cutBased") >= 4
+        return keep & triggers.matched("Electron", near, tags.eta, tags.phi)
     electrons = _Objects(tags.events, "Electron", parameters)
     fired = triggers.matched("Electron", near, electrons.eta, electrons.phi)
     electron = tags.values("electronIdx").astype(np.int64)
@@ -166,7 +163,8 @@ def _tags(tags: _Objects, parameters: TagProbeParameters, triggers: TriggerObjec
     place = np.repeat(electrons.offsets[:-1], np.diff(tags.offsets)) + np.where(has, electron, 0)
     matched_one = np.zeros(len(has), dtype=np.bool_)
     matched_one[has] = fired[place[has]]
-    return keep & (tags.values("cutBased") >= 3) & has & (tags.values("pixelSeed") != 0) & matched_one
+    keep &= (tags.values("cutBased") >= 3) & (tags.values("pixelSeed") != 0)
+    return keep & matched_one
 
 
 def _probe_cuts(probes: _Objects, parameters: TagProbeParameters) -> Mask:
@@ -209,7 +207,8 @@ def _pair_columns(
     tags: _Objects, probes: _Objects, first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> dict[str, NDArray[Any]]:
     def vectors(objects: _Objects, index: NDArray[np.int64]) -> FourVectors:
-        return FourVectors.from_mass(*(objects.values(name)[index] for name in ("pt", "eta", "phi", "mass")))
+        pt, eta, phi, mass = (objects.values(name)[index] for name in ("pt", "eta", "phi", "mass"))
+        return FourVectors.from_mass(pt, eta, phi, mass)
 
     total = vectors(tags, first) + vectors(probes, second)
     pt = total.pt

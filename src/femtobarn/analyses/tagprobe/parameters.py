@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
@@ -63,9 +64,11 @@ class _Frozen(BaseModel):
 class TagTrigger(_Frozen):
     """The trigger that the tag fired: event flag, threshold and bit of its trigger object."""
 
-    path: str = Field("HLT_Ele30_WPTight_Gsf", description="event flag")
-    pt: float = Field(30.0, description="threshold of the trigger object", json_schema_extra={"unit": "GeV"})
-    bit: int | str = Field(1, description="filter bit, by number or name")
+    path: str = Field(default="HLT_Ele30_WPTight_Gsf", description="event flag")
+    pt: float = Field(
+        default=30.0, description="threshold of the trigger object", json_schema_extra={"unit": "GeV"}
+    )
+    bit: int | str = Field(default=1, description="filter bit, by number or name")
 
 
 Regions = dict[str, tuple[float, float]]
@@ -117,6 +120,10 @@ class Method(_Frozen):
         return f"{self.name}_{self.number}"
 
     @property
+    def filtered(self) -> bool:
+        return self.name not in ("get_tnp_arrays", "get_ntuples")
+
+    @property
     def histograms(self) -> bool:
         return "histograms" in self.name
 
@@ -144,7 +151,8 @@ def _numbered(methods: Any) -> Any:
 #: Defaults that a workflow changes.
 _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "MuonTagNProbeFromNanoAOD": {
-        "tags_pt_cut": 26.0, "tags_abseta_cut": 2.4, "probes_abseta_cut": 2.4, "avoid_ecal_transition_tags": False,
+        "tags_pt_cut": 26.0, "tags_abseta_cut": 2.4, "probes_abseta_cut": 2.4,
+        "avoid_ecal_transition_tags": False,
         "tag_trigger": {"path": "HLT_IsoMu24", "pt": 24.0, "bit": "1mu"},
     },
 }  # fmt: skip
@@ -177,7 +185,7 @@ class TagProbeParameters(Parameters):
     avoid_ecal_transition_probes: bool = Field(False, description="no probes in the gap")
     require_event_to_pass_hlt_filter: bool = Field(True, description="a trigger filter needs its event flag")
     start_from_diphotons: bool = Field(True, description="photons: tag is a photon, too")
-    tag_trigger: TagTrigger = Field(TagTrigger(), description="trigger that the tag fired")
+    tag_trigger: TagTrigger = Field(default_factory=TagTrigger, description="trigger that the tag fired")
     truth_match: bool = Field(True, description="simulation: both come from one decay of the resonance")
     charge: Literal["opposite", "same", "any"] = Field("opposite", description="charges of the pair")
     arbitration: Literal["all", "best_mass", "random"] = Field("all", description="pairs kept of an event")
@@ -219,7 +227,7 @@ class TagProbeParameters(Parameters):
     @classmethod
     def _rising(cls, binning: dict[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
         for name, edges in binning.items():
-            if len(edges) < 2 or any(b <= a for a, b in zip(edges, edges[1:], strict=False)):
+            if len(edges) < 2 or any(b <= a for a, b in pairwise(edges)):
                 raise ValueError(f"{name}: edges must be at least two and rise strictly")
         return binning
 
@@ -240,9 +248,8 @@ class TagProbeParameters(Parameters):
                     hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
                     raise ValueError(f"methods: {method.name} asks for the filter {name!r}, "
                                      f"which is not among the filters{hint}")  # fmt: skip
-            if method.histograms or method.name == "get_passing_and_failing_probes":
-                if not method.filter:
-                    raise ValueError(f"methods: {method.name} needs a filter")
+            if method.filtered and not method.filter:
+                raise ValueError(f"methods: {method.name} needs a filter")
             if method.histograms:
                 for name in self.variables(method):
                     self.axis(name)

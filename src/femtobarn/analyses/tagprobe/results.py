@@ -92,8 +92,8 @@ def _missing_bits(outcome: Outcome, parameters: TagProbeParameters) -> Iterator[
         which = parameters.tag_trigger.path if name == "tag" else name
         number = " or ".join(map(str, bits))
         yield (
-            f"NO {KINDS.get(kind, kind)} trigger object of this run has bit {number}, which the filter {which} asks "
-            f"for: nothing can pass it. Bits that occur: {there}. Ask for the bit by its name."
+            f"NO {KINDS.get(kind, kind)} trigger object of this run has bit {number}, which {which} "
+            f"asks for: nothing can pass it. Bits that occur: {there}. Ask for the bit by its name."
         )
 
 

@@ -130,7 +130,7 @@ def _arbitrated(pairs: Pairs, ctx: Context) -> Pairs:
     if parameters.arbitration == "best_mass":
         return pairs.rows(best_in_event(pairs.event, np.abs(pairs.mass - parameters.peak.mass)))
     names = ("run", "lumi" if "lumi" in pairs.events else "luminosityBlock", "event")
-    numbers = [pairs.events.flat(name)[pairs.event].astype(np.int64) for name in names]
+    run, lumi, number = (pairs.events.flat(name)[pairs.event].astype(np.int64) for name in names)
     # Position among the pairs of the event, so that each has a number of its own.
     firsts = np.searchsorted(pairs.event, pairs.event, side="left")
     place = np.arange(len(pairs)) - firsts
@@ -138,5 +138,5 @@ def _arbitrated(pairs: Pairs, ctx: Context) -> Pairs:
     for index in np.unique(place):
         at = np.flatnonzero(place == index)
         offsets = np.arange(len(at) + 1, dtype=np.int64)
-        draws[at] = normals(parameters.seed + int(index), *(one[at] for one in numbers), offsets, 1)
+        draws[at] = normals(parameters.seed + int(index), run[at], lumi[at], number[at], offsets, 1)
     return pairs.rows(best_in_event(pairs.event, draws))
