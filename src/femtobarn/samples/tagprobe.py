@@ -151,8 +151,9 @@ def _write_nanoaod(path: Path, found: _Events, kind: str) -> None:
     seen = take(found.seen)
     counts = seen.sum(axis=1)
     columns: dict[str, NDArray[Any]] = {
-        "pt": take(found.pt), "eta": take(found.eta), "phi": take(found.phi), "deltaEtaSC": take(found.sc - found.eta),
-        "r9": take(found.r9), "mass": np.full(seen.shape, ELECTRON_MASS),
+        "pt": take(found.pt), "eta": take(found.eta), "phi": take(found.phi),
+        "deltaEtaSC": take(found.sc - found.eta), "r9": take(found.r9),
+        "mass": np.full(seen.shape, ELECTRON_MASS),
     }  # fmt: skip
     branches: Branches = _numbers(len(counts), lumi="luminosityBlock")
     branches |= {f"Electron_{name}": Jagged(counts, column[seen].astype(np.float32))
@@ -225,16 +226,25 @@ def _flat(found: _Events, form: str, kind: str) -> dict[str, NDArray[Any]]:
     pairs = _pairs(found)
     tag, probe = (pairs.event, pairs.tag), (pairs.event, pairs.probe)
     prefix, tag_prefix = ("probe_", "tag_") if form.startswith("pairs") else ("el_", "tag_Ele_")
-    lumi = "lumi" if form in ("mini-ntuples", *(name for name in FORMATS if name.startswith("pairs"))) else "luminosityBlock"
+    lumi = (
+        "lumi"
+        if form in ("mini-ntuples", *(name for name in FORMATS if name.startswith("pairs")))
+        else "luminosityBlock"
+    )
     passed = found.online[probe] > _THRESHOLD
-    out: dict[str, NDArray[Any]] = {name: np.asarray(column)[pairs.event]
-                                    for name, column in _numbers(len(found.weight), lumi=lumi).items()}  # fmt: skip
+    out: dict[str, NDArray[Any]] = {
+        name: np.asarray(column)[pairs.event]
+        for name, column in _numbers(len(found.weight), lumi=lumi).items()
+    }
     charge = {"mini-ntuples": "q"}.get(form, "charge")
     for start, index in ((tag_prefix, tag), (prefix, probe)):
         for name, column in (("pt", found.pt), ("eta", found.eta), ("phi", found.phi), ("r9", found.r9)):
             out[f"{start}{name}"] = column[index].astype(np.float32)
         out[f"{start}{charge}"] = found.charge[index].astype(np.float32)
-    sc = {"mini-ntuples": ("tag_sc_eta", "el_sc_eta"), "nano-ntuples": ("tag_Ele_superclusterEta", "el_superclusterEta")}
+    sc = {
+        "mini-ntuples": ("tag_sc_eta", "el_sc_eta"),
+        "nano-ntuples": ("tag_Ele_superclusterEta", "el_superclusterEta"),
+    }
     if form in sc:
         for name, index in zip(sc[form], (tag, probe), strict=True):
             out[name] = found.sc[index].astype(np.float32)
@@ -263,14 +273,22 @@ def _write_flat(path: Path, columns: Mapping[str, NDArray[Any]], form: str) -> N
         import pyarrow as pa
         import pyarrow.csv
 
-        plain = {name: column.astype(np.int32) if column.dtype == np.bool_ else column for name, column in columns.items()}
+        plain = {
+            name: column.astype(np.int32) if column.dtype == np.bool_ else column
+            for name, column in columns.items()
+        }
         pyarrow.csv.write_csv(pa.table({name: pa.array(column) for name, column in plain.items()}), path)
     else:
         tree = {"mini-ntuples": "fitter_tree", "nano-ntuples": "Events"}.get(form, "pairs")
         write_tree(path, dict(columns), tree=tree, counter=nano_counter)
 
 
-_TREES: Final = {"cms-nanoaod": "Events", "mini-ntuples": "fitter_tree", "nano-ntuples": "Events", "pairs-root": "pairs"}
+_TREES: Final = {
+    "cms-nanoaod": "Events",
+    "mini-ntuples": "fitter_tree",
+    "nano-ntuples": "Events",
+    "pairs-root": "pairs",
+}
 
 
 def make_tagprobe(
@@ -337,10 +355,16 @@ def _names(release: str) -> tuple[str, Callable[[str], str]]:
     return prefix, lambda what: {"trigger": trigger, "tight": tight}[what]
 
 
+_WORKFLOWS: Final = {
+    "cms-nanoaod": "ElectronTagNProbeFromNanoAOD",
+    "mini-ntuples": "ElectronTagNProbeFromMiniNTuples",
+    "nano-ntuples": "ElectronTagNProbeFromNanoNTuples",
+}
+
+
 def _runner(release: str) -> dict[str, Any]:
     prefix, name = _names(release)
-    workflow = {"cms-nanoaod": "ElectronTagNProbeFromNanoAOD", "mini-ntuples": "ElectronTagNProbeFromMiniNTuples",
-                "nano-ntuples": "ElectronTagNProbeFromNanoNTuples"}.get(release, "TagNProbeFromPairs")  # fmt: skip
+    workflow = _WORKFLOWS.get(release, "TagNProbeFromPairs")
     trigger, tight = name("trigger"), name("tight")
     arguments: dict[str, Any] = {"filters": {trigger: trigger, tight: tight}, "probes_pt_cut": 15}
     if release == "cms-nanoaod":
@@ -348,16 +372,13 @@ def _runner(release: str) -> dict[str, Any]:
     if workflow == "TagNProbeFromPairs":
         arguments["columns"] = {one: one for one in ("tag_pt", "tag_eta", "probe_pt", "probe_eta", "mass")}
     variables = [f"{prefix}pt", f"{prefix}eta", f"{prefix}phi"]
-    return {
-        "workflow": workflow,
-        "workflow_args": arguments,
-        "methods": [
-            {"name": "get_1d_pt_eta_phi_tnp_histograms",
-             "args": {"filter": [trigger, tight], "vars": variables, "plateau_cut": 40, "cut_and_count": False}},
-            {"name": "get_nd_tnp_histograms",
-             "args": {"filter": [trigger, tight], "vars": variables[:2], "cut_and_count": False}},
-        ],
-    }  # fmt: skip
+    common = {"filter": [trigger, tight], "cut_and_count": False}
+    one = {"vars": variables, "plateau_cut": 40, **common}
+    methods = [
+        {"name": "get_1d_pt_eta_phi_tnp_histograms", "args": one},
+        {"name": "get_nd_tnp_histograms", "args": {"vars": variables[:2], **common}},
+    ]
+    return {"workflow": workflow, "workflow_args": arguments, "methods": methods}
 
 
 def _binning(release: str) -> dict[str, Any]:

@@ -46,6 +46,7 @@ DEFAULT_BINS: Final[Mapping[str, tuple[float, ...]]] = {
 }
 _MASS_BINS: Final = 80
 _UNITS: Final = {"pt": "GeV", "et": "GeV", "mass": "GeV", "mll": "GeV"}
+_LABELS: Final = {"pt": "Probe $p_T$", "et": "Probe $E_T$", "eta": r"Probe $\eta$", "phi": r"Probe $\phi$"}
 _SAFE: Final = ((">=", "gte"), ("<=", "lte"), (">", "gt"), ("<", "lt"), (" ", "_"))
 _THRESHOLDS: Final = re.compile(r"(?:Ele|Photon|Mu)(\d+)")
 
@@ -310,10 +311,10 @@ class TagProbeParameters(Parameters):
         if edges is not None:
             steps = np.diff(edges)
             if np.allclose(steps, steps[0], rtol=1e-9):
-                return regular(len(steps), edges[0], edges[-1], "mll", label="pair mass", unit="GeV")
-            return variable(list(edges), "mll", label="pair mass", unit="GeV")
+                return regular(len(steps), edges[0], edges[-1], "mll", label="Pair mass", unit="GeV")
+            return variable(list(edges), "mll", label="Pair mass", unit="GeV")
         low, high = self.peak.window
-        return regular(_MASS_BINS, low, high, "mll", label="pair mass", unit="GeV")
+        return regular(_MASS_BINS, low, high, "mll", label="Pair mass", unit="GeV")
 
     def window(self, method: Method) -> tuple[float, float]:
         """Mass window of a method, both ends excluded."""
@@ -330,4 +331,4 @@ class TagProbeParameters(Parameters):
 
 
 def _label(word: str, name: str) -> str:
-    return {"pt": "probe pT", "et": "probe ET", "eta": "probe eta", "phi": "probe phi"}.get(word, name)
+    return _LABELS.get(word, name)
