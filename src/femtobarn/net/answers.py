@@ -9,16 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from femtobarn.config.folders import cache_root
+from femtobarn.config.folders import atomic_write, cache_root
 from femtobarn.errors import StoreError
 
 __all__ = ["AnswerCache", "Kept", "age", "safe_name"]
@@ -98,18 +96,21 @@ class AnswerCache:
         kept = Kept(folder, url, safe_name(url), time, etag, hashlib.sha256(body).hexdigest(), len(body))
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _write(kept.path, body)
+            atomic_write(kept.path, body)
             self.confirm(kept, time=time)
         except OSError as error:
-            raise StoreError(f"cannot be written: {error.strerror or error}", where=str(folder),
-                             action="free some space or set FEMTOBARN_CACHE to another disk") from error  # fmt: skip
+            raise StoreError(
+                f"cannot be written: {error.strerror or error}",
+                where=str(folder),
+                action="free some space or set FEMTOBARN_CACHE to another disk",
+            ) from error
         return kept
 
     def confirm(self, kept: Kept, *, time: float) -> None:
         """Note that the server still gives this answer."""
         about = {key: value for key, value in asdict(kept).items() if key != "folder"}
         text = json.dumps({"schema_version": 1, **about, "time": time}, sort_keys=True)
-        _write(kept.folder / "about.json", text.encode())
+        atomic_write(kept.folder / "about.json", text.encode())
 
     def entries(self) -> Iterator[Kept]:
         """All entries, damaged ones left out."""
@@ -129,13 +130,3 @@ def _read(folder: Path) -> Kept | None:
     except (OSError, ValueError, KeyError, TypeError):
         log.warning("%s is damaged; the server is asked again", folder)
         return None
-
-
-def _write(path: Path, data: bytes) -> None:
-    scratch = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        scratch.write_bytes(data)
-        os.replace(scratch, path)  # noqa: PTH105 - one call that is atomic
-    except OSError:
-        scratch.unlink(missing_ok=True)
-        raise

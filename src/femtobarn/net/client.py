@@ -226,7 +226,10 @@ class HttpClient:
         """
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
         try:
-            with self._slot(url), self._http.stream("GET", url, headers=headers, follow_redirects=True) as found:
+            with (
+                self._slot(url),
+                self._http.stream("GET", url, headers=headers, follow_redirects=True) as found,
+            ):
                 with self._lock:
                     self._count += 1
                 if found.status_code not in (200, 206):
@@ -272,7 +275,9 @@ class HttpClient:
                 cache.confirm(kept, time=self._clock())
                 return kept, old
             if answer.status != 200:
-                raise NetworkError(f"answered {answer.status}{_said(answer)}", where=safe_url(answer.url))
+                raise NetworkError(  # noqa: TRY301 - a refusal, too, leaves the remembered answer
+                    f"answered {answer.status}{_said(answer)}", where=safe_url(answer.url)
+                )
             _verify(answer, checksum)
         except NetworkError as error:
             if kept is None:
@@ -378,7 +383,7 @@ class HttpClient:
         since = time.monotonic() - self._silent.get(host, -1e9)
         if since < _SILENCE:
             raise NetworkError(f"could not be reached (no connection {since:.0f} s ago either)",
-                               where=safe_url(url), action="is the network there? try again later")  # fmt: skip
+                               where=safe_url(url), action="is the network there? try later")  # fmt: skip
 
     def _backoff(self, attempt: int) -> float:
         jitter = 1.0 + 0.25 * random.random()  # noqa: S311 (no secret depends on it)

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from femtobarn.config.folders import cache_root
+from femtobarn.config.folders import atomic_write, cache_root
 from femtobarn.errors import DataError, FemtobarnError, NetworkError
 from femtobarn.net.answers import safe_name
 from femtobarn.net.client import HttpClient, safe_url, shared_client
@@ -293,14 +293,9 @@ class RemoteFile(io.RawIOBase):
     def _remember(self, each: Range, data: bytes) -> None:
         if self._keep != "columns":
             return
-        path = self._place(each)
-        scratch = path.with_name(f".{uuid.uuid4().hex}.tmp")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            scratch.write_bytes(hashlib.sha256(data).digest() + data)
-            os.replace(scratch, path)  # noqa: PTH105 - one call that is atomic
+            atomic_write(self._place(each), hashlib.sha256(data).digest() + data)
         except OSError as error:
-            scratch.unlink(missing_ok=True)
             log.warning("cannot keep what was read of %s: %s", safe_url(self.url), error)
 
     # -- as a file ----------------------------------------------------------------------------------

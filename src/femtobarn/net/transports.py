@@ -151,7 +151,7 @@ class HttpTransport:
         size = answer.headers["content-range"].rpartition("/")[2]
         if int(size) != self.size:
             raise NetworkError(f"says that the file has {size} bytes, and before that {self.size}",
-                               where=safe_url(self.url), action="the file changes; try again later")  # fmt: skip
+                               where=safe_url(self.url), action="the file changes; try later")  # fmt: skip
         return answer.body
 
     def stream(self, start: int) -> Iterator[bytes]:
@@ -174,9 +174,11 @@ def _xrootd() -> Any:
     for name, value in patience.items():
         os.environ.setdefault(name, str(value))
     try:
-        from XRootD import client  # type: ignore[import-not-found]
+        from XRootD import client
     except ImportError:
-        raise UsageError("root:// needs the extra 'xrootd'", action="pip install 'femtobarn[xrootd]'") from None
+        raise UsageError(
+            "root:// needs the extra 'xrootd'", action="pip install 'femtobarn[xrootd]'"
+        ) from None
     return client
 
 

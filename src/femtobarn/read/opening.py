@@ -89,9 +89,7 @@ def _check_complete(ref: FileRef, file: Any, size: int) -> None:
         raise DataError(f"is truncated: {size} of {stated} bytes", where=ref.url, action="fetch it again")
 
 
-def _choose(
-    ref: FileRef, file: Any, candidates: Sequence[Schema], remote: RemoteFile | None
-) -> Source:
+def _choose(ref: FileRef, file: Any, candidates: Sequence[Schema], remote: RemoteFile | None) -> Source:
     """The source for what the file holds: a tree, an EDM tree or histograms."""
     classes: dict[str, str] = file.classnames(cycle=False)
     trees = [name for name, kind in classes.items() if kind == "TTree" or "RNTuple" in kind]
@@ -181,5 +179,3 @@ def _mismatch(
         where=ref.url,
         near=nearest(missing, present),
     )
-
-
