@@ -146,5 +146,5 @@ def _detail(ref: FileRef) -> Mapping[str, Any] | str | None:
         "size": ref.size,
         "checksum": ref.checksum,
     }
-    kept = {key: value for key, value in detail.items() if value}
+    kept = {key: value for key, value in detail.items() if value not in (None, "", [])}
     return kept if set(kept) - {"object_path"} else ref.tree
