@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from femtobarn.api.exporting import Exported, export
     from femtobarn.api.fetching import (
         Fetched,
+        Lookup,
         data_fetch,
         data_fetch_datasets,
         data_find,
         data_query,
         data_snapshot,
+        use_network,
     )
     from femtobarn.api.files import (
         Preprocessed,
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
     from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
 
 _WHERE: Final = {
+    "Lookup": "fetching",
+    "use_network": "fetching",
     "Checked": "checking",
     "Demos": "demos",
     "Exported": "exporting",
@@ -136,6 +140,7 @@ __all__ = [
     "Fetched",
     "Finished",
     "JobDone",
+    "Lookup",
     "MadeSamples",
     "OpenRun",
     "Preprocessed",
@@ -194,6 +199,7 @@ __all__ = [
     "ttbar_bench",
     "ttbar_fileset",
     "ttbar_validate",
+    "use_network",
 ]
 
 

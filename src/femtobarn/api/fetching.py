@@ -16,13 +16,22 @@ from femtobarn.catalog.atlas import read_release, release_name, save_snapshot, s
 from femtobarn.catalog.datasetlist import datasets_of_list, read_dataset_list
 from femtobarn.catalog.opendata import find_records
 from femtobarn.errors import FemtobarnError, StoreError, UsageError
-from femtobarn.net import HttpClient, net_settings, shared_client
+from femtobarn.net import HttpClient, net_settings, shared_client, use_network
 from femtobarn.net.answers import safe_name
 from femtobarn.net.fetching import check_file, checksum_of, fetch_file
 from femtobarn.records import Dataset, FileRef
 from femtobarn.run.files import SCHEMA_VERSION, write_json
 
-__all__ = ["Fetched", "data_fetch", "data_fetch_datasets", "data_find", "data_query", "data_snapshot"]
+__all__ = [
+    "Fetched",
+    "Lookup",
+    "data_fetch",
+    "data_fetch_datasets",
+    "data_find",
+    "data_query",
+    "data_snapshot",
+    "use_network",
+]
 
 _MANIFEST: Final = "MANIFEST.json"
 

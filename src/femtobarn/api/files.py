@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -170,10 +171,10 @@ def _steps(edges: Sequence[int], entries: int, most: int | None) -> Iterable[tup
         yield 0, 0
         return
     if most is None:
-        yield from zip(edges[:-1], edges[1:], strict=True)
+        yield from itertools.pairwise(edges)
         return
     start = 0
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         if high - start > most and low > start:
             yield start, low
             start = low

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from femtobarn.catalog.opendata import addresses
 from femtobarn.catalog.releases import RELEASES
 from femtobarn.config.folders import atomic_write
 from femtobarn.errors import ConfigError, DataError, NetworkError, StoreError, UsageError, nearest
-from femtobarn.net import HttpClient, safe_url
+from femtobarn.net import HttpClient, net_settings, safe_url
 from femtobarn.records import Dataset, FileRef
 
 __all__ = ["ATLAS_RELEASES", "atlas_datasets", "read_release", "release_name", "save_snapshot", "skims"]
@@ -32,8 +33,9 @@ ATLAS_RELEASES: Final = (
     "2025r-evgen-13p6tev",
 )
 _PAGE: Final = 1000
-_SNAPSHOT: Final = "FEMTOBARN_SNAPSHOT"
 _WHOLE: Final = "noskim"
+#: Skims of collision data that are periods: together they are the whole.
+_PERIOD: Final = re.compile(r"^(?:\d{4}|(?:data\d\d_?)?period)", re.IGNORECASE)
 
 
 def service() -> str:
@@ -70,7 +72,7 @@ def read_release(release: str, client: HttpClient, *, snapshot: Path | None = No
     ConfigError
         The snapshot holds something else.
     """
-    stated = os.environ.get(_SNAPSHOT)
+    stated = net_settings().snapshot
     path = snapshot or (Path(stated) if stated else None)
     if path is not None:
         return _from_snapshot(path, release)
@@ -163,6 +165,8 @@ def atlas_datasets(
 ) -> tuple[Dataset, ...]:
     """The datasets of ``RELEASE/KEY``, or all of ``RELEASE``.
 
+    KEY is a dataset's number or short name, ``data``, or ``mc`` for all simulation as one dataset.
+
     Raises
     ------
     UsageError
@@ -177,6 +181,10 @@ def atlas_datasets(
         raise UsageError(f"{release} holds HepMC text, not ROOT files", where=where,
                          action="choose a release of reconstructed events")  # fmt: skip
     items = read_release(release, client, snapshot=snapshot)
+    if key == "mc":
+        whole = _whole([i for i in items if not _label(i).startswith("data")], release, skim, protocol, where)
+        files = tuple(ref for dataset in whole for ref in dataset.files)
+        return (Dataset(name or f"{release}_mc", files, {"kind": "mc", "release": release}),)
     if key:
         item = _find(items, key, where)
         return (_dataset(item, release, _files(item, skim, where), protocol, name, skim),)
@@ -237,6 +245,8 @@ def _files(item: Mapping[str, Any], skim: str | None, where: str) -> list[str]:
     if not there:
         raise DataError(f"dataset {_label(item)} has no files", where=where)
     wanted = skim or _WHOLE
+    if skim is None and all(_PERIOD.match(name) for name in there):
+        return [file for files in there.values() for file in files]
     if wanted not in there:
         what = f"has no skim {skim!r}" if skim else "has skims only"
         raise UsageError(f"dataset {_label(item)} {what}", where=where, near=nearest(wanted, there),

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from femtobarn.catalog.addresses import Address, is_address, parse_address, split_name
-from femtobarn.catalog.atlas import atlas_datasets
+from femtobarn.catalog.atlas import ATLAS_RELEASES, atlas_datasets
 from femtobarn.catalog.fileset import read_fileset
 from femtobarn.catalog.grid import das_dataset, redirector, rucio_dataset
 from femtobarn.catalog.local import expand
 from femtobarn.catalog.opendata import record_datasets
+from femtobarn.catalog.releases import RELEASES
 from femtobarn.errors import ConfigError, UsageError
 from femtobarn.net import HttpClient, shared_client
 from femtobarn.records import Dataset, FileRef
@@ -53,6 +54,8 @@ class Lookup:
 
 
 _PLAIN: Final = Lookup()
+#: Names of releases that stand for the whole release.
+_BARE: Final = frozenset(ATLAS_RELEASES) | {r.name for r in RELEASES.values() if r.experiment == "ATLAS"}
 
 
 def resolve_address(text: str, lookup: Lookup = _PLAIN, *, name: str | None = None) -> tuple[Dataset, ...]:
@@ -117,6 +120,8 @@ def datasets_from_files(options: Iterable[str], lookup: Lookup = _PLAIN) -> tupl
     found: dict[str, Dataset] = {}
     for option in options:
         name, path = split_name(option)
+        if path in _BARE and not Path(path).exists():
+            path = f"atlas://{path}"
         if is_address(path):
             datasets = resolve_address(path, lookup, name=name)
         else:

@@ -20,6 +20,7 @@ _PER_HOST: Final = "FEMTOBARN_PER_HOST"
 _CACHE_REMOTE: Final = "FEMTOBARN_CACHE_REMOTE"
 _REFRESH: Final = "FEMTOBARN_REFRESH"
 _MAX_AGE: Final = "FEMTOBARN_MAX_AGE"
+_SNAPSHOT: Final = "FEMTOBARN_SNAPSHOT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,15 @@ class NetSettings:
         Ask servers again whatever is remembered.
     max_age : float
         Seconds for which a remembered answer is taken without asking.
+    snapshot : str or None
+        A saved release of ATLAS Open Data, used instead of the metadata service.
     """
 
     per_host: int = 8
     cache_remote: CacheRemote = "none"
     refresh: bool = False
     max_age: float = 86_400.0
+    snapshot: str | None = None
 
 
 def net_settings() -> NetSettings:
@@ -61,6 +65,7 @@ def net_settings() -> NetSettings:
         cache_remote=kept,  # type: ignore[arg-type]
         refresh=os.environ.get(_REFRESH) == "1",
         max_age=_number(_MAX_AGE, 86_400.0, least=0),
+        snapshot=os.environ.get(_SNAPSHOT) or None,
     )
 
 
@@ -83,6 +88,7 @@ def use_network(
     cache_remote: str | None = None,
     refresh: bool | None = None,
     max_age: float | None = None,
+    snapshot: str | None = None,
 ) -> NetSettings:
     """Change some settings for this process and those it starts; returns all of them."""
     given = {
@@ -90,6 +96,7 @@ def use_network(
         _CACHE_REMOTE: cache_remote,
         _REFRESH: None if refresh is None else int(refresh),
         _MAX_AGE: max_age,
+        _SNAPSHOT: snapshot,
     }
     os.environ.update({name: str(value) for name, value in given.items() if value is not None})
     return net_settings()
