@@ -267,14 +267,13 @@ def _matches(words: Sequence[str], *texts: Any) -> bool:
 
 
 def _in_tables(words: Sequence[str]) -> list[dict[str, Any]]:
-    rows = []
-    for release in RELEASES.values():
-        alias = next(iter(release.aliases), None)
-        for sample in release.samples.values():
-            if alias and _matches(words, release.name, sample.name, sample.dsid, sample.group, release.title):
-                rows.append({"address": f"atlas://{alias}/{sample.dsid}", "files": None, "kind": "mc",
-                             "title": f"{sample.name} ({sample.group}), {release.title}"})  # fmt: skip
-    return rows
+    pairs = [(r, sample) for r in RELEASES.values() if r.aliases for sample in r.samples.values()]
+    return [
+        {"address": f"atlas://{r.aliases[0]}/{sample.dsid}", "files": None, "kind": "mc",
+         "title": f"{sample.name} ({sample.group}), {r.title}"}
+        for r, sample in pairs
+        if _matches(words, r.name, sample.name, sample.dsid, sample.group, r.title)
+    ]  # fmt: skip
 
 
 def _in_release(words: Sequence[str], release: str) -> list[dict[str, Any]]:

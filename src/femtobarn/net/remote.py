@@ -154,24 +154,19 @@ class RemoteFile(io.RawIOBase):
         tries = _FEW_TRIES if self._waiting else None
         try:
             transport = open_transport(url, self._client, tries=tries)
-        except NoRangesError:
+        except NoRangesError as refusal:
             log.warning("%s: the server does not send parts of files; the whole file is fetched, once",
                         safe_url(url))  # fmt: skip
-            return self._copy(url, "")
+            return self._copy(url, refusal.stamp, refusal.size)
         if not isinstance(transport, DiskTransport):
             self._count(len(transport.head))
             if self._keep == "files":
                 transport.close()
-                return self._copy(url, transport.stamp, size=transport.size)
+                return self._copy(url, transport.stamp, transport.size)
         return transport
 
-    def _copy(self, url: str, stamp: str, *, size: int | None = None) -> Transport:
+    def _copy(self, url: str, stamp: str, size: int | None) -> Transport:
         """The whole file in the cache, fetched if it is not there, or not sound."""
-        if not stamp:
-            with self._client.stream(url) as answer:
-                stamp = f"{answer.headers.get('etag', '')} {answer.headers.get('last-modified', '')}".strip()
-                length = answer.headers.get("content-length", "")
-                size = int(length) if length.isdigit() else None
         key = hashlib.sha256(f"{url} {stamp} {size}".encode()).hexdigest()[:32]
         path = cache_root() / "remote" / "files" / key / safe_name(url)
         with _copying:

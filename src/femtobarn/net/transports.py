@@ -29,7 +29,10 @@ _XRD_STREAM: Final = 4 * 2**20
 
 
 class NoRangesError(NetworkError):
-    """The server sends whole files only."""
+    """The server sends whole files only; what its headers say of the file."""
+
+    stamp: str = ""
+    size: int | None = None
 
 
 class Transport(Protocol):
@@ -127,7 +130,10 @@ class HttpTransport:
         if answer.status == 416 or (answer.status == 200 and headers.get("content-length") == "0"):
             raise DataError("is empty (0 bytes)", where=safe_url(url), action="is it the right file?")
         if answer.status == 200:
-            raise NoRangesError("does not send parts of files", where=safe_url(url))
+            refusal = NoRangesError("does not send parts of files", where=safe_url(url))
+            length = headers.get("content-length", "")
+            refusal.stamp, refusal.size = self.stamp, int(length) if length.isdigit() else None
+            raise refusal
         self.size = int(stated)
         self.head = answer.body
 
@@ -137,12 +143,21 @@ class HttpTransport:
             return
         with ThreadPoolExecutor(max_workers=min(len(ranges), net_settings().per_host)) as pool:
             waiting = [(each, pool.submit(self._get, each)) for each in ranges]
+            failure: NetworkError | None = None
             try:
                 for each, future in waiting:
-                    yield each, future.result()
+                    try:
+                        data = future.result()
+                    except NetworkError as error:
+                        # What the others bring need not be asked for again elsewhere.
+                        failure = failure or error
+                    else:
+                        yield each, data
             finally:
                 for _, future in waiting:
                     future.cancel()
+            if failure is not None:
+                raise failure
 
     def _get(self, wanted: Range) -> bytes:
         answer = self._client.get_range(self.url, *wanted, tries=self._tries)
@@ -158,7 +173,8 @@ class HttpTransport:
         with self._client.stream(self.url, start=start) as answer:
             if start and answer.status_code != 206:
                 raise NoRangesError("does not send parts of files", where=safe_url(self.url))
-            yield from answer.iter_bytes(1 << 18)
+            # As it comes: what is here before a cut is kept.
+            yield from answer.iter_bytes()
 
     def close(self) -> None:
         """Connections belong to the client."""
