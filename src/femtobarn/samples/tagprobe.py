@@ -169,8 +169,8 @@ def _write_nanoaod(path: Path, found: _Events, kind: str) -> None:
     branches["TrigObj_id"] = Jagged(objects, np.full(int(objects.sum()), 11, dtype=np.int32))
     branches["TrigObj_filterBits"] = Jagged(objects, bits[there].astype(np.int32))
     fired = (there & (online > _THRESHOLD)).any(axis=1)
-    branches[TAGPROBE_FILTER] = fired
-    branches["HLT_Ele32_WPTight_Gsf"] = (there & (online > 32.0)).any(axis=1)
+    branches[TAGPROBE_FILTER] = np.asarray(fired)
+    branches["HLT_Ele32_WPTight_Gsf"] = np.asarray((there & (online > 32.0)).any(axis=1))
     branches["PV_npvs"] = np.maximum(found.pileup * 0.7, 1).astype(np.int32)
     branches["MET_pt"] = (10.0 + 0.1 * found.pt.sum(axis=1)).astype(np.float32)
     if kind == "mc":
