@@ -60,7 +60,17 @@ if TYPE_CHECKING:
         survey_again,
         survey_plan,
     )
-    from femtobarn.api.tagprobe import Resources, TnpPlan, TnpRequest, tnp, tnp_columns, tnp_plan, tnp_values
+    from femtobarn.api.tagprobe import (
+        Resources,
+        TnpPlan,
+        TnpRequest,
+        tnp,
+        tnp_columns,
+        tnp_plan,
+        tnp_values,
+        trigger_workflow,
+    )
+    from femtobarn.api.tnp_query import dataset_query
     from femtobarn.api.tnp_tools import merge_parquet, migrate_pickle, prepare_histograms, unprocessed
     from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
 
@@ -106,6 +116,7 @@ _WHERE: Final = {
     "data_list": "samples",
     "data_make": "samples",
     "data_probe": "files",
+    "dataset_query": "tnp_query",
     "demo": "demos",
     "export": "exporting",
     "fit": "fitting",
@@ -139,6 +150,7 @@ _WHERE: Final = {
     "tnp_columns": "tagprobe",
     "tnp_plan": "tagprobe",
     "tnp_values": "tagprobe",
+    "trigger_workflow": "tagprobe",
     "ttbar_bench": "benchmark",
     "ttbar_fileset": "ttbar",
     "ttbar_validate": "ttbar",
@@ -186,6 +198,7 @@ __all__ = [
     "data_probe",
     "data_query",
     "data_snapshot",
+    "dataset_query",
     "demo",
     "export",
     "fit",
@@ -219,6 +232,7 @@ __all__ = [
     "tnp_columns",
     "tnp_plan",
     "tnp_values",
+    "trigger_workflow",
     "ttbar_bench",
     "ttbar_fileset",
     "ttbar_validate",
