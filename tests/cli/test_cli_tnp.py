@@ -19,8 +19,8 @@ def toy(tmp_path_factory):
 
 
 def arguments(toy, *more):
-    return ["tnp", "--config", toy / "runner.json", "--fileset", toy / "fileset.json", "--binning", toy / "binning.json",
-            "--executor", "sync", *more]  # fmt: skip
+    return ["tnp", "--config", toy / "runner.json", "--fileset", toy / "fileset.json",
+            "--binning", toy / "binning.json", "--executor", "sync", *more]  # fmt: skip
 
 
 def test_a_run_with_the_older_flags(cli, toy, tmp_path):

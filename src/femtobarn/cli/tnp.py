@@ -198,7 +198,8 @@ app.command(
 @app.command(
     "dataset-query",
     context_settings=_HELP,
-    epilog="Example: femtobarn tnp dataset-query data=/EGamma0/Run2023C-PromptNanoAODv12_v4/NANOAOD --out F.json",
+    epilog="Example: femtobarn tnp dataset-query data=/EGamma0/Run2023C-PromptNanoAODv12_v4/NANOAOD "
+    "--out F.json",
 )
 def dataset_query(
     names: Annotated[list[str], typer.Argument(metavar="[NAME=]/A/B/C...", help="CMS datasets")],

@@ -23,7 +23,7 @@ _PAIRS: Final = frozenset({
     "filters", "tags_pt_cut", "probes_pt_cut", "tags_abseta_cut", "probes_abseta_cut", "cutbased_id",
     "extra_zcands_mask", "extra_filter", "extra_filter_args", "use_sc_eta", "use_sc_phi",
     "avoid_ecal_transition_tags", "avoid_ecal_transition_probes", "charge", "arbitration", "seed",
-    "resonance",
+    "resonance", "sidebands",
 })  # fmt: skip
 _NANO: Final = _PAIRS | {
     "filterbit", "trigger_pt", "is_photon_filter", "is_electron_filter", "tag_trigger", "truth_match",
@@ -48,7 +48,9 @@ KEYS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     }
 )
 #: Keys for which null is a value.
-_NULLABLE: Final = ("probes_pt_cut", "cutbased_id", "extra_zcands_mask", "extra_filter", "nanoaod_version")
+_NULLABLE: Final = (
+    "cutbased_id", "extra_filter", "extra_zcands_mask", "nanoaod_version", "probes_pt_cut", "sidebands",
+)  # fmt: skip
 _EVERY: Final = frozenset().union(*KEYS.values())
 
 #: Ready-made measurements of a trigger: tag pt, probe pt, filter bit by name.
