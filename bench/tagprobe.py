@@ -66,7 +66,7 @@ def main():
             env = {**os.environ, "OMP_NUM_THREADS": "1", "FEMTOBARN_CACHE": str(folder / f"cache-{name}")}
             env.pop("PYTHONDONTWRITEBYTECODE", None)
             # The fileset of the example names its file relative to a checkout beside the material.
-            home = shared / "data"
+            home = shared
             ours = [
                 sys.executable,
                 "-m",

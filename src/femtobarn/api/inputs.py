@@ -177,7 +177,7 @@ def _datasets(
     # Absolute, so that the run can be resumed from anywhere and its parts be processed by any machine.
     if fileset:
         path = Path(fileset).absolute()
-        return read_fileset(path), {"fileset": str(path)}
+        return read_fileset(path, shared=analysis.shared_files), {"fileset": str(path)}
     if files:
         files = [_absolute(option) for option in files]
         return datasets_from_files(files), {"files": files}
