@@ -60,6 +60,8 @@ if TYPE_CHECKING:
         survey_again,
         survey_plan,
     )
+    from femtobarn.api.tagprobe import Resources, TnpPlan, TnpRequest, tnp, tnp_columns, tnp_plan, tnp_values
+    from femtobarn.api.tnp_tools import merge_parquet, migrate_pickle, prepare_histograms, unprocessed
     from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
 
 _WHERE: Final = {
@@ -75,6 +77,9 @@ _WHERE: Final = {
     "Probed": "files",
     "RecordSources": "refrun_records",
     "Request": "inputs",
+    "Resources": "tagprobe",
+    "TnpPlan": "tagprobe",
+    "TnpRequest": "tagprobe",
     "TtbarBench": "benchmark",
     "TtbarFileset": "ttbar",
     "Validated": "ttbar",
@@ -108,10 +113,13 @@ _WHERE: Final = {
     "is_later_only": "surveys",
     "later_steps": "surveys",
     "merge": "runs",
+    "merge_parquet": "tnp_tools",
+    "migrate_pickle": "tnp_tools",
     "new": "starter",
     "open_run": "results",
     "plan": "runs",
     "plot": "results",
+    "prepare_histograms": "tnp_tools",
     "refrun_evaluate": "refrun",
     "refrun_fetch": "refrun_fetching",
     "refrun_promote": "refrun",
@@ -127,9 +135,14 @@ _WHERE: Final = {
     "survey_again": "surveys",
     "survey_plan": "surveys",
     "target_names": "export_targets",
+    "tnp": "tagprobe",
+    "tnp_columns": "tagprobe",
+    "tnp_plan": "tagprobe",
+    "tnp_values": "tagprobe",
     "ttbar_bench": "benchmark",
     "ttbar_fileset": "ttbar",
     "ttbar_validate": "ttbar",
+    "unprocessed": "tnp_tools",
 }
 
 __all__ = [
@@ -147,9 +160,12 @@ __all__ = [
     "Probed",
     "RecordSources",
     "Request",
+    "Resources",
     "SuggestRequest",
     "SurveyPlan",
     "SurveyRequest",
+    "TnpPlan",
+    "TnpRequest",
     "TtbarBench",
     "TtbarFileset",
     "Validated",
@@ -177,10 +193,13 @@ __all__ = [
     "is_later_only",
     "later_steps",
     "merge",
+    "merge_parquet",
+    "migrate_pickle",
     "new",
     "open_run",
     "plan",
     "plot",
+    "prepare_histograms",
     "refrun_evaluate",
     "refrun_fetch",
     "refrun_promote",
@@ -196,9 +215,14 @@ __all__ = [
     "survey_again",
     "survey_plan",
     "target_names",
+    "tnp",
+    "tnp_columns",
+    "tnp_plan",
+    "tnp_values",
     "ttbar_bench",
     "ttbar_fileset",
     "ttbar_validate",
+    "unprocessed",
     "use_network",
 ]
 

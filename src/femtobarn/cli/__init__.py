@@ -23,6 +23,7 @@ VERBS: Final = {
     "plot": ("plot", "draw the figures of a run again"),
     "report": ("report", "write the report of a run again"),
     "survey": ("survey", "fill every mass spectrum of every final state"),
+    "tnp": ("tnp", "efficiencies by tag and probe; the older tool's JSON files and arguments"),
     "export": ("export", "write results in other programs' formats"),
     "ttbar": ("ttbar", "tools of the top-pair job: fileset, validate, bench"),
     "new": ("new", "write a small analysis of your own to start from"),
