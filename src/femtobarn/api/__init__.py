@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from femtobarn.api.benchmark import TtbarBench, ttbar_bench
     from femtobarn.api.bumpnet import check_bumpnet
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
+    from femtobarn.api.delivering import Delivered, DeliveryOptions, brings_code, deliver, explain_delivery
     from femtobarn.api.demos import Demos, demo
     from femtobarn.api.export_targets import target_names
     from femtobarn.api.exporting import Exported, export
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from femtobarn.api.runs import Finished, merge, plan, resume, run, status
     from femtobarn.api.samples import MadeSamples, data_list, data_make
     from femtobarn.api.searching import search_bumps
-    from femtobarn.api.serving import serve
+    from femtobarn.api.serving import serve, serve_servicex
     from femtobarn.api.starter import new
     from femtobarn.api.surveys import (
         SurveyPlan,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 _WHERE: Final = {
     "Checked": "checking",
+    "Delivered": "delivering",
+    "DeliveryOptions": "delivering",
     "Demos": "demos",
     "Exported": "exporting",
     "Finished": "runs",
@@ -62,6 +65,7 @@ _WHERE: Final = {
     "SurveyPlan": "surveys",
     "SurveyRequest": "surveys",
     "analysis_of": "checking",
+    "brings_code": "delivering",
     "check": "checking",
     "check_bumpnet": "bumpnet",
     "data_files": "files",
@@ -69,7 +73,9 @@ _WHERE: Final = {
     "data_list": "samples",
     "data_make": "samples",
     "data_probe": "files",
+    "deliver": "delivering",
     "demo": "demos",
+    "explain_delivery": "delivering",
     "export": "exporting",
     "fit": "fitting",
     "fit_directory": "fitting",
@@ -89,6 +95,7 @@ _WHERE: Final = {
     "run": "runs",
     "run_schema": "checking",
     "serve": "serving",
+    "serve_servicex": "serving",
     "search_bumps": "searching",
     "status": "runs",
     "survey": "surveys",
@@ -102,6 +109,8 @@ _WHERE: Final = {
 
 __all__ = [
     "Checked",
+    "Delivered",
+    "DeliveryOptions",
     "Demos",
     "Exported",
     "Finished",
@@ -118,6 +127,7 @@ __all__ = [
     "TtbarFileset",
     "Validated",
     "analysis_of",
+    "brings_code",
     "check",
     "check_bumpnet",
     "data_files",
@@ -125,7 +135,9 @@ __all__ = [
     "data_list",
     "data_make",
     "data_probe",
+    "deliver",
     "demo",
+    "explain_delivery",
     "export",
     "fit",
     "fit_directory",
@@ -146,6 +158,7 @@ __all__ = [
     "run_schema",
     "search_bumps",
     "serve",
+    "serve_servicex",
     "status",
     "survey",
     "survey_again",

@@ -27,8 +27,9 @@ VERBS: Final = {
     "ttbar": ("ttbar", "tools of the top-pair job: fileset, validate, bench"),
     "new": ("new", "write a small analysis of your own to start from"),
     "data": ("data", "find, inspect and make input files"),
+    "deliver": ("deliver", "deliver columns of a ServiceX specification as verified files"),
     "refrun": ("refrun", "suggest reference runs to shifters; evaluate, promote, fetch"),
-    "serve": ("serve", "serve the reference-run page"),
+    "serve": ("serve", "serve the reference-run page, or deliveries as a ServiceX server does"),
 }
 
 

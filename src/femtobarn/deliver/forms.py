@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,16 @@ OPERATORS: Final[Mapping[str, tuple[int, ...]]] = {
     "First": (0,), "Last": (0,), "ElementAt": (1,), "Take": (1,), "Contains": (1,), "Concat": (1,),
     "Choose": (1,),
 }  # fmt: skip
+#: Methods of four-momenta.
+METHODS: Final = ("ToFourMomenta", "ToFourMomentum", "deltaR", "DeltaR", "deltaphi", "DeltaPhi", "deltaeta")
+#: Functions of numbers, bare or as ``np.sqrt``.
+FUNCTIONS: Final = (
+    "abs", "absolute", "fabs", "sqrt", "sin", "cos", "tan", "exp", "log", "log10", "log2", "sinh", "cosh", "tanh",
+    "arcsin", "arccos", "arctan", "asin", "acos", "atan", "atan2", "arctan2", "hypot", "power", "pow", "floor",
+    "ceil", "minimum", "maximum", "isnan", "isfinite", "logical_and", "logical_or", "logical_not", "arcsinh",
+    "arccosh", "arctanh", "sign",
+)  # fmt: skip
+CALLABLE: Final = frozenset({*METHODS, *FUNCTIONS, "len"})
 #: Those whose argument is a lambda.
 TAKES_LAMBDA: Final = frozenset({"Select", "SelectMany", "Where", "OrderBy", "OrderByDescending", "Any", "All"})
 
@@ -303,12 +313,33 @@ def normal(term: Term, names: Mapping[str, str] | None = None) -> Term:
             return Form("lambda", (Form("list", (Symbol(numbered),)), normal(body, inner)))
         case Form(head="subscript", args=(value, str() as name)):
             return Form("attr", (normal(value, names), name))
+        case Form(head="call", args=(Symbol(name="MetaData"), source, *_)):
+            return normal(source, names)
+        case Form(head="call", args=(Symbol(name=name), *rest)) if name in OPERATORS:
+            return normal(_operator(name, rest), names)
+        case Form(head="call", args=(Form(head="attr", args=(source, str() as name)), *rest)) if name in OPERATORS:
+            return normal(_operator(name, [source, *rest]), names)
+        case Form(head="call", args=(Form(head="attr", args=(_, str() as name)), *_)) if name not in CALLABLE:
+            raise QueryError(f"{name!r} is no operation of the query language",
+                             near=nearest(name, [*OPERATORS, *METHODS]))  # fmt: skip
         case Form(head="call", args=(Symbol(name="EventDataset"), *rest)):
             tree = rest[1] if len(rest) > 1 else None
             return Form("call", (Symbol("EventDataset"), "", tree))
         case Form(head=head, args=args):
             return Form(head, tuple(normal(item, names) for item in args))
     return term
+
+
+def _operator(name: str, arguments: Sequence[Term]) -> Form:
+    """An operator that is written as a call, as func_adl sends it."""
+    if len(arguments) - 1 not in OPERATORS[name]:
+        raise QueryError(f"{name} takes {' or '.join(map(str, OPERATORS[name]))} arguments, not "
+                         f"{max(len(arguments) - 1, 0)}")  # fmt: skip
+    if name in TAKES_LAMBDA and len(arguments) == 2:
+        function = arguments[1]
+        if not (isinstance(function, Form) and function.head == "lambda"):
+            raise QueryError(f"{name} takes a lambda", action=f"write {name}(lambda x: ...)")
+    return Form(name, tuple(arguments))
 
 
 def to_text(term: Term) -> str:

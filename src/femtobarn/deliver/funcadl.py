@@ -12,7 +12,7 @@ import awkward as ak
 import numpy as np
 
 from femtobarn.deliver import momenta
-from femtobarn.deliver.forms import OPERATORS, Form, QueryError, Symbol, Term, to_text
+from femtobarn.deliver.forms import FUNCTIONS, OPERATORS, Form, QueryError, Symbol, Term, to_text
 from femtobarn.deliver.loops import Value, depth, mask_at, meet, over, skeleton, union
 from femtobarn.errors import DataError, FemtobarnError, nearest
 
@@ -27,16 +27,10 @@ _INFIX: Final[Mapping[str, Callable[[Any, Any], Any]]] = MappingProxyType({
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt,
     ">=": operator.ge, "and": np.logical_and, "or": np.logical_or,
 })  # fmt: skip
-_FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType({
-    "abs": np.abs, "absolute": np.abs, "fabs": np.abs, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos,
-    "tan": np.tan, "exp": np.exp, "log": np.log, "log10": np.log10, "log2": np.log2, "sinh": np.sinh,
-    "cosh": np.cosh, "tanh": np.tanh, "arcsin": np.arcsin, "arccos": np.arccos, "arctan": np.arctan,
-    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2, "arctan2": np.arctan2,
-    "hypot": np.hypot, "power": np.power, "pow": np.power, "floor": np.floor, "ceil": np.ceil,
-    "minimum": np.minimum, "maximum": np.maximum, "isnan": np.isnan, "isfinite": np.isfinite,
-    "logical_and": np.logical_and, "logical_or": np.logical_or, "logical_not": np.logical_not,
-    "arcsinh": np.arcsinh, "arccosh": np.arccosh, "arctanh": np.arctanh, "sign": np.sign,
-})  # fmt: skip
+#: NumPy's names of functions that the language calls otherwise.
+_NUMPY_NAMES: Final[Mapping[str, str]] = MappingProxyType(
+    {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2", "pow": "power"}
+)
 
 
 def evaluate(query: Term, events: ak.Array, *, missing: str = "error", where: str = "") -> dict[str, ak.Array]:
@@ -193,10 +187,10 @@ class _Run:
     def _function(self, name: str, values: list[Value]) -> Value:
         if name in ("ToFourMomenta", "ToFourMomentum"):
             return self._method(name, values[0], values[1:])
-        if name not in _FUNCTIONS:
+        if name not in FUNCTIONS:
             raise QueryError(f"{name!r} is no function of the query language", where=self._file,
-                             near=nearest(name, [*_FUNCTIONS, *OPERATORS, "len"]))  # fmt: skip
-        return meet(_FUNCTIONS[name], *values)
+                             near=nearest(name, [*FUNCTIONS, *OPERATORS, "len"]))  # fmt: skip
+        return meet(getattr(np, _NUMPY_NAMES.get(name, name)), *values)
 
     def _method(self, name: str, value: Value, given: list[Value]) -> Value:
         if name in ("ToFourMomenta", "ToFourMomentum") and not given:
