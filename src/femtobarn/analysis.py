@@ -242,8 +242,8 @@ class Analysis:
     headline : function (stored, fit.json) -> one sentence
     files : function (stored) -> (path inside the run directory, content) of further files
     whole_file : function (file, ctx, place) -> (outcome, bytes read, entries)
-        For jobs that take a file as a whole and leave one behind: called in place of ``process``, which then
-        never is.  ``place`` is where its outcome will be stored; files beside it with the same stem are its own.
+        For jobs that take a file as a whole and leave one behind: called in place of ``process``.
+        ``place`` is where its outcome will be stored; files beside it with the same stem are its own.
     verdict : function (stored) -> why this result is a failure all the same; empty if it is none
         Asked last, when everything is written; the run then exits with 1.
     """

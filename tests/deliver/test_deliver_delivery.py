@@ -81,7 +81,9 @@ def test_one_missing_file_delivers_nothing(files, tmp_path):
     assert not list(out.glob("*.yaml*"))
     found = deliver(spec, allow_missing=True)
     assert len(found["s"]) == 1
-    assert json.loads((out / "servicex_fileset.yaml.json").read_text())["samples"]["s"]["lost_fraction"] == 0.5
+    assert (
+        json.loads((out / "servicex_fileset.yaml.json").read_text())["samples"]["s"]["lost_fraction"] == 0.5
+    )
 
 
 def test_all_files_missing_is_a_failure_even_if_loss_is_allowed(tmp_path):
@@ -92,14 +94,19 @@ def test_all_files_missing_is_a_failure_even_if_loss_is_allowed(tmp_path):
 @pytest.mark.parametrize("damage", ["truncated", "empty", "garbage"])
 def test_damaged_input_is_named(files, damage):
     content = files[1].read_bytes()
-    files[1].write_bytes({"truncated": content[: len(content) // 2], "empty": b"", "garbage": b"x" * 500}[damage])
+    files[1].write_bytes(
+        {"truncated": content[: len(content) // 2], "empty": b"", "garbage": b"x" * 500}[damage]
+    )
     with pytest.raises(LossError, match=r"in1\.root") as caught:
         deliver(spec_of(files))
     assert "1 of 3 files failed" in str(caught.value)
 
 
 def states(folder):
-    return [row["state"] for row in json.loads((folder / "servicex_fileset.yaml.json").read_text())["samples"]["s"]["inputs"]]
+    return [
+        row["state"]
+        for row in json.loads((folder / "servicex_fileset.yaml.json").read_text())["samples"]["s"]["inputs"]
+    ]
 
 
 def test_second_run_is_from_the_cache_and_altered_outputs_are_made_again(files, tmp_path, caplog):
@@ -152,7 +159,9 @@ def test_merge(files, kind, tmp_path):
     (path,) = deliver(spec_of(files, kind=kind), merge=True, out=tmp_path / "m")["s"]
 
     def read(name):
-        return ak.from_parquet(name) if kind == "parquet" else uproot.open(name)["servicex"].arrays(["pt", "n"])
+        return (
+            ak.from_parquet(name) if kind == "parquet" else uproot.open(name)["servicex"].arrays(["pt", "n"])
+        )
 
     whole = ak.concatenate([read(each) for each in separate])
     assert ak.array_equal(read(path).pt, whole.pt)
@@ -230,7 +239,11 @@ def test_code_that_fails_shows_its_last_words(files):
 
 
 def test_code_with_named_trees_and_a_plain_array(files):
-    code = "def run_query(f):\n    import awkward as ak\n    return {'one': ak.Array([[1], []]), 'two': ak.Array([1.5])}\n"
+    code = """
+def run_query(f):
+    import awkward as ak
+    return {'one': ak.Array([[1], []]), 'two': ak.Array([1.5])}
+"""
     (path,) = deliver(spec_of(files[:1], PythonFunction(code), kind="root-ttree"), allow_python=True)["s"]
     file = uproot.open(path)
     assert file["one/branch"].array().tolist() == [[1], []]
@@ -250,7 +263,11 @@ def test_urls(files):
 def test_explain_reads_no_column(files, monkeypatch):
     monkeypatch.setattr(uproot.TBranch, "array", lambda *_, **__: pytest.fail("a column was read"))
     found = explain(read_spec(spec_of(files)))
-    assert (found["files"], found["samples"][0]["columns"], found["samples"][0]["entries"]) == (3, ["n", "pt"], 60)
+    assert (found["files"], found["samples"][0]["columns"], found["samples"][0]["entries"]) == (
+        3,
+        ["n", "pt"],
+        60,
+    )
 
 
 def test_missing_values_need_a_format_that_has_them(files):
@@ -272,7 +289,10 @@ def test_a_file_listed_twice(files):
 
 
 def test_python_builder(files):
-    queries = {"a": FromTree("mini").Select(lambda e: {"pt": e.pt}), "b": FromTree("mini").Select(lambda e: e.n)}
+    queries = {
+        "a": FromTree("mini").Select(lambda e: {"pt": e.pt}),
+        "b": FromTree("mini").Select(lambda e: e.n),
+    }
     (first,) = deliver(spec_of(files[:1], queries["a"]))["s"]
     (second,) = deliver(spec_of(files[:1], queries["b"]))["s"]
     assert ak.from_parquet(first).fields == ["pt"]

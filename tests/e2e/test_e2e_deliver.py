@@ -95,7 +95,8 @@ def test_servicex_file_unchanged(shared, oracle, tmp_path):
     )
     assert yaml.safe_load((tmp_path / "out/three.yaml").read_text()) == found
     counts = {
-        name: sum(uproot.open(path)["servicex"].num_entries for path in paths) for name, paths in found.items()
+        name: sum(uproot.open(path)["servicex"].num_entries for path in paths)
+        for name, paths in found.items()
     }
     assert counts == oracle["three_queries"]
 

@@ -17,7 +17,9 @@ app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": 
 def deliver(
     spec: Annotated[str, typer.Argument(metavar="SPEC.yaml", help="what to deliver, as ServiceX writes it")],
     backend: Annotated[str, typer.Option(help="local, or servicex: a server")] = "local",
-    out: Annotated[str | None, typer.Option(metavar="DIR", help="folder of the fileset and the files")] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="DIR", help="folder of the fileset and the files")
+    ] = None,
     workers: o.Workers = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="say which columns, bytes and files; read nothing else")
@@ -91,7 +93,8 @@ def _show_plan(found: dict[str, Any], *, json: bool) -> None:
         show_json(found)
         return
     rows = [
-        [one["sample"], one["language"], len(one["files"]), one["entries"], one["bytes"]] for one in found["samples"]
+        [one["sample"], one["language"], len(one["files"]), one["entries"], one["bytes"]]
+        for one in found["samples"]
     ]
     show_table(("sample", "language", "files", "events", "bytes"), rows)
     for one in found["samples"]:

@@ -148,15 +148,16 @@ class _Loader(yaml.SafeLoader):
     depth: int = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if not self.file or not self.check_event(yaml.ScalarEvent) or self.peek_event().tag != INCLUDE:
+        event: Any = self.peek_event() if self.file else None  # type: ignore[no-untyped-call]
+        if not isinstance(event, yaml.ScalarEvent) or event.tag != INCLUDE:
             return super().compose_node(parent, index)
-        event = self.get_event()
+        self.get_event()  # type: ignore[no-untyped-call]
         node = self._included(event)
         if event.anchor is not None:
             self.anchors[event.anchor] = node
         return node
 
-    def _included(self, event: yaml.ScalarEvent) -> yaml.Node:
+    def _included(self, event: Any) -> yaml.Node:
         """The content of another file; its anchors are known from here on."""
         where = f"{self.file}:{event.start_mark.line + 1}"
         path = Path(self.file).parent / str(event.value)
@@ -171,7 +172,7 @@ class _Loader(yaml.SafeLoader):
         loader.check_node()  # past the start of the stream
         loader.anchors = self.anchors
         try:
-            loader.get_event()
+            loader.get_event()  # type: ignore[no-untyped-call]
             node = loader.compose_node(None, None)
         except yaml.MarkedYAMLError as error:
             raise _syntax_error(error, str(path)) from error

@@ -1,7 +1,7 @@
 """Queries written as Python: ``FromTree('mini').Select(lambda e: {'pt': e.lep_pt})``.
 
-A lambda's source is found by the position of its code in the file, so several on one line, or in a dictionary,
-are told apart.  Nothing of it is ever called.
+A lambda's source is found by the position of its code in the file, so several on one line, or in a
+dictionary, are told apart.  Nothing of it is ever called.
 """
 
 from __future__ import annotations
@@ -93,13 +93,15 @@ def _node_of(code: CodeType) -> ast.Lambda:
     lines = linecache.getlines(code.co_filename)
     if not lines:
         raise QueryError("the source of the lambda cannot be found", where=where, action=action)
-    spots = [p for p in code.co_positions() if None not in p and p[0] != p[1] or (p[2] or 0) < (p[3] or 0)]
+    spots = [p for p in code.co_positions() if (None not in p and p[0] != p[1]) or (p[2] or 0) < (p[3] or 0)]
     spans = [(p[0], p[2], p[1], p[3]) for p in spots if None not in p]
     found = [node for node in _lambdas("".join(lines)) if spans and _holds(node, spans)]
     # Of lambdas inside each other, the innermost that holds all of this code.
     found.sort(key=lambda node: (node.lineno, node.col_offset), reverse=True)
     if not found:
-        raise QueryError("the source of the lambda cannot be told from its neighbours", where=where, action=action)
+        raise QueryError(
+            "the source of the lambda cannot be told from its neighbours", where=where, action=action
+        )
     return found[0]
 
 

@@ -35,8 +35,12 @@ def engine_version() -> str:
     """Hash of the code that makes deliveries and of the libraries it computes with."""
     here = Path(__file__).parent
     folders = [here, here.parent / "expr"]
-    sources = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for f in folders for path in f.glob("*.py")}
-    return digest([femtobarn.__version__, sorted(sources.values()), {name: version(name) for name in _LIBRARIES}])
+    sources = {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() for f in folders for path in f.glob("*.py")
+    }
+    return digest(
+        [femtobarn.__version__, sorted(sources.values()), {name: version(name) for name in _LIBRARIES}]
+    )
 
 
 def key_of(query: Query, kind: str, missing: str, ref: FileRef) -> str:

@@ -61,13 +61,19 @@ class Options:
 class SampleResult:
     """What became of one sample.
 
-    ``rows`` describe its inputs in order: what each holds, its output, or the reason why there is none.
+    ``rows`` describe its inputs in order: what each holds, its output, or the reason why there is none;
+    ``addresses`` are outputs that stay on a server.
     """
 
     name: str
     files: tuple[Path, ...]
     rows: tuple[Mapping[str, Any], ...]
     warnings: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+
+    def paths(self, *, urls: bool) -> list[str]:
+        """Files as paths or ``file://`` addresses, or where a server has them."""
+        return [*self.addresses, *(path.as_uri() if urls else str(path) for path in self.files)]
 
     @property
     def failed(self) -> tuple[Mapping[str, Any], ...]:
@@ -75,7 +81,7 @@ class SampleResult:
 
     @property
     def lost_fraction(self) -> float:
-        return len(self.failed) / len(self.rows)
+        return len(self.failed) / max(len(self.rows), 1)
 
     @property
     def events(self) -> int:
@@ -93,9 +99,7 @@ class Delivered:
 
     def answer(self) -> dict[str, list[str]]:
         """{sample: paths}, or ``file://`` addresses where the specification wants URLs."""
-        return {
-            one.name: [path.as_uri() if self.urls else str(path) for path in one.files] for one in self.samples
-        }
+        return {one.name: one.paths(urls=self.urls) for one in self.samples}
 
 
 def deliver(
@@ -139,7 +143,9 @@ def deliver(
     if backend == "servicex":
         from femtobarn.deliver.remote import deliver_remote
 
-        return deliver_remote(read_spec(spec), options, endpoint=servicex_name, config_path=config_path).answer()
+        return deliver_remote(
+            read_spec(spec), options, endpoint=servicex_name, config_path=config_path
+        ).answer()
     if backend != "local":
         raise UsageError(f"unknown backend {backend!r}", near=nearest(backend, ("local", "servicex")))
     return deliver_spec(read_spec(spec), options, progress=progress).answer()
@@ -193,7 +199,7 @@ def _check(spec: Spec, options: Options) -> None:
     for sample in spec.samples:
         if sample.query.codegen not in LANGUAGES:
             raise UsageError(
-                f"sample {sample.name!r}: the query language {sample.query.codegen!r} runs on a ServiceX server only",
+                f"sample {sample.name!r}: {sample.query.codegen!r} runs on a ServiceX server only",
                 where=sample.where or None, action="use --backend servicex",
             )  # fmt: skip
         if sample.query.is_code and not options.allow_python:
@@ -212,7 +218,10 @@ def _all_inputs(spec: Spec, options: Options) -> dict[str, list[Input]]:
 
 def _plan(spec: Spec, options: Options, inputs: Mapping[str, list[Input]]) -> tuple[Plan, list[str]]:
     """One part a file of each sample, and its key in the cache."""
-    datasets, files, parts, keys = [], [], [], []
+    datasets: list[Dataset] = []
+    files: list[FilePlan] = []
+    parts: list[Part] = []
+    keys: list[str] = []
     for sample in spec.samples:
         asked = {"codegen": sample.query.codegen, "query": sample.query.text, "format": spec.general.format,
                  "missing": options.missing}  # fmt: skip
@@ -258,7 +267,10 @@ def _rows(planned: Plan, keys: Sequence[str], result: Any, kind: str) -> dict[st
         }  # fmt: skip
         if entry.good and part.number in records:
             record = {name: column[0].item() for name, column in records[part.number].columns.items()}
-            row |= {name: record[name] for name in ("size", "sha256", "entries", "events", "bytes_read", "columns")}
+            row |= {
+                name: record[name]
+                for name in ("size", "sha256", "entries", "events", "bytes_read", "columns")
+            }
             row["path"] = output_of(store.path(key), kind) if record["file"] else None
         rows[part.dataset].append(row)
     return rows
@@ -275,12 +287,16 @@ def _refuse_loss(
         raise LossError(
             f"{len(failed)} of {total} files failed; nothing is delivered\n{shown}{more}",
             where=spec.file or None,
-            action=f"mend these files and repeat, or deliver the rest with --allow-missing (ledger: {ledger})",
+            action="mend these files and repeat, or deliver the rest with --allow-missing "
+            f"(ledger: {ledger})",
         )
     for sample in spec.samples:
         if not any(row["path"] for row in rows[sample.name]) and not failed:
-            raise LossError(f"sample {sample.name!r}: none of its {len(rows[sample.name])} files has the trees that "
-                            "the query names", where=sample.where or None)  # fmt: skip
+            raise LossError(
+                f"sample {sample.name!r}: none of its {len(rows[sample.name])} files has the trees that the "
+                "query names",
+                where=sample.where or None,
+            )
 
 
 def _results(
@@ -334,7 +350,8 @@ def _explained(sample: Sample, inputs: Sequence[Input], kind: str, options: Opti
     return {
         "sample": sample.name, "language": sample.query.language, "query": sample.query.text,
         "columns": sample.query.columns(), "files": files, "parts": len(files),
-        "entries": sum(row.get("entries", 0) for row in files), "bytes": sum(row.get("bytes", 0) for row in files),
+        "entries": sum(row.get("entries", 0) for row in files),
+        "bytes": sum(row.get("bytes", 0) for row in files),
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Delivered files: Parquet, TTree or RNTuple, with the types that were read and a note of where they are from."""
+"""Delivered files: Parquet, TTree or RNTuple, with the types that were read and a note of their origin."""
 
 from __future__ import annotations
 
@@ -156,8 +156,10 @@ def _for_ttree(name: str, array: Any) -> Any:
     array = _known_type(array)
     if "?" in str(array.type) or "option" in str(array.type):
         if bool(ak.any(ak.is_none(array, axis=-1), axis=None)) or bool(ak.any(ak.is_none(array), axis=None)):
-            raise DataError(f"the column {name!r} has missing values, which a TTree cannot hold",
-                            action="set OutputFormat: parquet, or select the events that have it")  # fmt: skip
+            raise DataError(
+                f"the column {name!r} has missing values, which a TTree cannot hold",
+                action="set OutputFormat: parquet, or select the events that have it",
+            )
         array = ak.drop_none(array, axis=None)
     if array.layout.is_regular or (array.layout.is_numpy and array.ndim > 1):
         return np.asarray(ak.to_numpy(array))
@@ -167,8 +169,10 @@ def _for_ttree(name: str, array: Any) -> Any:
 def _known_type(array: Any) -> Any:
     """Columns without any value may have no type; a number's is given to them."""
     if "unknown" in str(array.type):
-        return ak.values_astype(ak.fill_none(array, 0.0), np.float64) if array.ndim == 1 else ak.enforce_type(
-            array, "var * " * (array.ndim - 1) + "float64"
+        return (
+            ak.values_astype(ak.fill_none(array, 0.0), np.float64)
+            if array.ndim == 1
+            else ak.enforce_type(array, "var * " * (array.ndim - 1) + "float64")
         )
     return array
 
@@ -189,9 +193,12 @@ def _cannot_hold(
     tree: str, columns: Mapping[str, Any], what: str, fits: Callable[[Any], bool] | None, error: Exception
 ) -> DataError:
     bad = [name for name, array in columns.items() if fits is not None and not fits(array)]
-    said = ", ".join(f"{name!r} ({columns[name].type.content})" for name in bad) or str(error).strip().split("\n")[0]
-    return DataError(f"tree {tree!r}: {what} cannot hold {said}",
-                     action="set OutputFormat: parquet" + (" or root-rntuple" if what == "a TTree" else ""))  # fmt: skip
+    said = (
+        ", ".join(f"{name!r} ({columns[name].type.content})" for name in bad)
+        or str(error).strip().split("\n")[0]
+    )
+    other = " or root-rntuple" if what == "a TTree" else ""
+    return DataError(f"tree {tree!r}: {what} cannot hold {said}", action=f"set OutputFormat: parquet{other}")
 
 
 def read_back(path: Path, kind: str) -> Delivered:

@@ -1,8 +1,8 @@
 """Queries as trees: one normal form for text, Python lambdas, func_adl objects and qastle.
 
-The normal form is qastle's: ``Form("Select", source, Form("lambda", ...))``.  Two spellings of a query give the
-same tree, so the same key in the cache: parameters of lambdas are numbered, ``e['pt']`` is ``e.pt``, method and
-function calls of an operator are one thing.
+The normal form is qastle's: ``Form("Select", source, Form("lambda", ...))``.  Two spellings of a query
+give the same tree, so the same key in the cache: parameters of lambdas are numbered, ``e['pt']`` is
+``e.pt``, method and function calls of an operator are one thing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,17 @@ from typing import Any, Final
 
 from femtobarn.errors import ConfigError, nearest
 
-__all__ = ["OPERATORS", "Form", "QueryError", "Symbol", "Term", "from_python", "from_qastle", "normal", "to_text"]
+__all__ = [
+    "OPERATORS",
+    "Form",
+    "QueryError",
+    "Symbol",
+    "Term",
+    "from_python",
+    "from_qastle",
+    "normal",
+    "to_text",
+]
 
 #: Operators on sequences and how many arguments they take besides the sequence.
 OPERATORS: Final[Mapping[str, tuple[int, ...]]] = {
@@ -28,14 +38,16 @@ OPERATORS: Final[Mapping[str, tuple[int, ...]]] = {
 METHODS: Final = ("ToFourMomenta", "ToFourMomentum", "deltaR", "DeltaR", "deltaphi", "DeltaPhi", "deltaeta")
 #: Functions of numbers, bare or as ``np.sqrt``.
 FUNCTIONS: Final = (
-    "abs", "absolute", "fabs", "sqrt", "sin", "cos", "tan", "exp", "log", "log10", "log2", "sinh", "cosh", "tanh",
-    "arcsin", "arccos", "arctan", "asin", "acos", "atan", "atan2", "arctan2", "hypot", "power", "pow", "floor",
-    "ceil", "minimum", "maximum", "isnan", "isfinite", "logical_and", "logical_or", "logical_not", "arcsinh",
-    "arccosh", "arctanh", "sign",
+    "abs", "absolute", "fabs", "sqrt", "sin", "cos", "tan", "exp", "log", "log10", "log2", "sinh", "cosh",
+    "tanh", "arcsin", "arccos", "arctan", "asin", "acos", "atan", "atan2", "arctan2", "hypot", "power",
+    "pow", "floor", "ceil", "minimum", "maximum", "isnan", "isfinite", "logical_and", "logical_or",
+    "logical_not", "arcsinh", "arccosh", "arctanh", "sign",
 )  # fmt: skip
 CALLABLE: Final = frozenset({*METHODS, *FUNCTIONS, "len"})
 #: Those whose argument is a lambda.
-TAKES_LAMBDA: Final = frozenset({"Select", "SelectMany", "Where", "OrderBy", "OrderByDescending", "Any", "All"})
+TAKES_LAMBDA: Final = frozenset(
+    {"Select", "SelectMany", "Where", "OrderBy", "OrderByDescending", "Any", "All"}
+)
 
 MAX_LENGTH: Final = 200_000
 MAX_DEPTH: Final = 200
@@ -114,7 +126,9 @@ class _Reader:
     def __init__(self, where: str | None) -> None:
         self.where = where
 
-    def refuse(self, what: str, node: ast.AST | None = None, *, near: tuple[str, ...] = (), action: str = "") -> QueryError:
+    def refuse(
+        self, what: str, node: ast.AST | None = None, *, near: tuple[str, ...] = (), action: str = ""
+    ) -> QueryError:
         try:
             piece = f" in {_short(ast.unparse(node))}" if node is not None else ""
         except (AttributeError, ValueError, RecursionError):  # func_adl makes incomplete nodes
@@ -229,8 +243,8 @@ def from_qastle(text: str, *, where: str | None = None) -> Term:
     if len(text) > MAX_LENGTH:
         raise QueryError(f"the query is longer than {MAX_LENGTH} characters", where=where)
     stack: list[list[Term]] = [[]]
-    for kind, token in _tokens(text, where):
-        if token == "(" and kind == "bracket":
+    for kind, word in _tokens(text, where):
+        if kind == "bracket" and word == "(":
             stack.append([])
             if len(stack) > MAX_DEPTH:
                 raise QueryError("the query is nested too deeply", where=where)
@@ -240,7 +254,7 @@ def from_qastle(text: str, *, where: str | None = None) -> Term:
                 raise QueryError("the query has a ')' too many", where=where)
             stack[-1].append(_composite(done, where))
         else:
-            stack[-1].append(_atom(kind, token))
+            stack[-1].append(_atom(kind, word))
     if len(stack) != 1 or len(stack[0]) != 1:
         raise QueryError("the query is not one complete expression in qastle", where=where)
     return normal(stack[0][0])
@@ -270,7 +284,11 @@ def _composite(parts: list[Term], where: str | None) -> Term:
     args = tuple(parts[1:])
     if head in OPERATORS and len(args) - 1 not in OPERATORS[head]:
         raise QueryError(f"{head} has {len(args)} fields", where=where)
-    if head in TAKES_LAMBDA and len(args) == 2 and not (isinstance(args[1], Form) and args[1].head == "lambda"):
+    if (
+        head in TAKES_LAMBDA
+        and len(args) == 2
+        and not (isinstance(args[1], Form) and args[1].head == "lambda")
+    ):
         raise QueryError(f"{head} takes a lambda", where=where)
     wrong = {"attr": 2, "subscript": 2, "if": 3, "lambda": 2, "dict": 2}.get(head, len(args)) != len(args)
     if wrong or (head == "dict" and not all(isinstance(a, Form) and a.head == "list" for a in args)):
@@ -317,7 +335,9 @@ def normal(term: Term, names: Mapping[str, str] | None = None) -> Term:
             return normal(source, names)
         case Form(head="call", args=(Symbol(name=name), *rest)) if name in OPERATORS:
             return normal(_operator(name, rest), names)
-        case Form(head="call", args=(Form(head="attr", args=(source, str() as name)), *rest)) if name in OPERATORS:
+        case Form(head="call", args=(Form(head="attr", args=(source, str() as name)), *rest)) if (
+            name in OPERATORS
+        ):
             return normal(_operator(name, [source, *rest]), names)
         case Form(head="call", args=(Form(head="attr", args=(_, str() as name)), *_)) if name not in CALLABLE:
             raise QueryError(f"{name!r} is no operation of the query language",

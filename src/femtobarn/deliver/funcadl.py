@@ -33,7 +33,9 @@ _NUMPY_NAMES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def evaluate(query: Term, events: ak.Array, *, missing: str = "error", where: str = "") -> dict[str, ak.Array]:
+def evaluate(
+    query: Term, events: ak.Array, *, missing: str = "error", where: str = ""
+) -> dict[str, ak.Array]:
     """The columns a query yields for these events.
 
     Parameters
@@ -64,7 +66,9 @@ def evaluate(query: Term, events: ak.Array, *, missing: str = "error", where: st
     except (ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[0] if lines else type(error).__name__
-        raise QueryError(f"the query {_short(run.at)} cannot be evaluated: {reason}", where=where or None) from error
+        raise QueryError(
+            f"the query {_short(run.at)} cannot be evaluated: {reason}", where=where or None
+        ) from error
 
 
 def _columns(result: Value) -> dict[str, ak.Array]:
@@ -122,7 +126,12 @@ class _Run:
             raise QueryError(f"a lambda stands alone in {_short(term)}", where=self._file)
         values = [self.value(item, names) for item in args]
         if len(values) == 1:
-            unary = {"-": operator.neg, "+": operator.pos, "not": np.logical_not, "~": operator.invert}
+            unary: dict[str, Callable[..., Any]] = {
+                "-": operator.neg,
+                "+": operator.pos,
+                "not": np.logical_not,
+                "~": operator.invert,
+            }
             return meet(unary[head], values[0])
         if head == "+" and all(momenta.is_momentum(value.array) for value in values):
             return meet(momenta.add, *values)
@@ -161,8 +170,10 @@ class _Run:
             raise QueryError("a dictionary or list is empty", where=self._file)
         loops = union(tuple(values))
         if not loops:
-            return Value(tuple(value.array for value in values)) if keys is None else Value(
-                ak.Record(dict(zip(keys, (value.array for value in values), strict=True)))
+            return (
+                Value(tuple(value.array for value in values))
+                if keys is None
+                else Value(ak.Record(dict(zip(keys, (value.array for value in values), strict=True))))
             )
         full = next((value for value in values if value.loops == loops and not value.is_constant), None)
         anchor = full or meet(lambda *arrays: functools.reduce(np.add, arrays),
@@ -196,7 +207,9 @@ class _Run:
         if name in ("ToFourMomenta", "ToFourMomentum") and not given:
             array = value.array
             if not value.is_sequence and any(ak.fields(array)) and _lists_in(array, value.loops):
-                array = ak.zip({field: array[field] for field in array.fields}, depth_limit=len(value.loops) + 1)
+                array = ak.zip(
+                    {field: array[field] for field in array.fields}, depth_limit=len(value.loops) + 1
+                )
             return Value(momenta.make(array), value.loops)
         pair = momenta.two_body(name)
         if pair is not None and len(given) == 1:
@@ -273,7 +286,9 @@ class _Run:
         if body.is_constant and not isinstance(body.array, bool | int | float | str):
             raise QueryError(f"{_short(function)} yields nothing an item", where=self._file)
         found = over(body, item)
-        return Value(found.array, tuple(loop for loop in found.loops if loop != item.loops[-1]), source.entries)
+        return Value(
+            found.array, tuple(loop for loop in found.loops if loop != item.loops[-1]), source.entries
+        )
 
     def _select_many(self, source: Value, function: Term, names: Mapping[str, Value]) -> Value:
         found = self._select(source, function, names)
@@ -285,11 +300,13 @@ class _Run:
     def _filtered(self, source: Value, function: Term, names: Mapping[str, Value]) -> Value:
         item, condition = self._enter(source, function, names)
         loop = item.loops[-1]
-        if condition.is_sequence and not condition.loops == ():
+        if condition.is_sequence:
             return self._items_filtered(source, item, condition)
         condition = over(condition, item)
         items = over(item, condition)
-        keep = ak.fill_none(condition.array, False, axis=None) if _optional(condition.array) else condition.array
+        keep = (
+            ak.fill_none(condition.array, False, axis=None) if _optional(condition.array) else condition.array
+        )
         keep = keep if _boolean(keep) else keep != 0
         kept = mask_at(items.array, keep, len(items.loops))
         entries = None
@@ -313,8 +330,10 @@ class _Run:
             if array.layout.purelist_depth <= axis:
                 return array
             if not bool(ak.all(ak.num(array, axis=axis) == counts, axis=None)):
-                raise QueryError(f"{_short(self.at)}: the condition and {name} differ in their numbers of items",
-                                 where=self._file)  # fmt: skip
+                raise QueryError(
+                    f"{_short(self.at)}: the condition and {name} differ in their numbers of items",
+                    where=self._file,
+                )
             return array[condition.array]
 
         if not item.array.fields or item.array.layout.purelist_depth > axis:
@@ -337,8 +356,10 @@ class _Run:
             sums = {n: ak.sum(source.array[n], axis=len(source.loops)) for n in ("px", "py", "pz", "E")}
             return Value(ak.zip(sums, with_name=momenta.NAME), source.loops)
         if source.array.fields:
-            raise QueryError(f"{_short(self.at)}: records have no sum or order", where=self._file,
-                             action="name one of their columns: " + ", ".join(source.array.fields))  # fmt: skip
+            raise QueryError(
+                f"{_short(self.at)}: records have no sum or order", where=self._file,
+                action="name one of their columns: " + ", ".join(source.array.fields),
+            )  # fmt: skip
         found = function(source.array, axis=len(source.loops))
         return Value(found if isinstance(found, ak.Array) else found.item() if found is not None else None,
                      source.loops)  # fmt: skip
@@ -351,7 +372,9 @@ class _Run:
         needed = place + 1 if place >= 0 else -place
         if not axis:
             if len(source.array) < needed:
-                raise DataError(f"{_short(self.at)}: there are only {len(source.array)} events", where=self._file)
+                raise DataError(
+                    f"{_short(self.at)}: there are only {len(source.array)} events", where=self._file
+                )
             return Value(source.array[place])
         counts = ak.num(source.array, axis=axis)
         short = counts < needed
@@ -361,7 +384,9 @@ class _Run:
             if place >= 0:
                 padded = ak.pad_none(source.array, needed, axis=axis)
             else:
-                padded = ak.pad_none(source.array[(*[slice(None)] * axis, slice(None, None, -1))], needed, axis=axis)
+                padded = ak.pad_none(
+                    source.array[(*[slice(None)] * axis, slice(None, None, -1))], needed, axis=axis
+                )
                 place = needed - 1
             return Value(padded[(*[slice(None)] * axis, place)], source.loops)
         return Value(source.array[(*[slice(None)] * axis, place)], source.loops)
@@ -375,7 +400,8 @@ class _Run:
         event = int(entries[index]) if entries is not None and len(entries) == len(per_event) else index
         few = int(np.count_nonzero(per_event))
         return DataError(
-            f"{_short(self.at)}: event {event} does not have it (nor {few - 1} others)" if few > 1
+            f"{_short(self.at)}: event {event} does not have it (nor {few - 1} others)"
+            if few > 1
             else f"{_short(self.at)}: event {event} does not have it",
             where=self._file,
             action="select events with enough items first, .Where(lambda e: e.x.Count() > 0), or allow "
@@ -389,7 +415,9 @@ class _Run:
         fields = {name: array[name] for name in array.fields}
         if not _lists_in(array, source.loops):
             raise QueryError("Zip needs sequences, not single values", where=self._file)
-        return Value(ak.zip(tuple(fields.values()) if array.is_tuple else fields, depth_limit=axis + 1), source.loops)
+        return Value(
+            ak.zip(tuple(fields.values()) if array.is_tuple else fields, depth_limit=axis + 1), source.loops
+        )
 
     def _contains(self, term: Form, names: Mapping[str, Value]) -> Value:
         wanted = self.value(term.args[1], names)
@@ -414,7 +442,9 @@ class _Run:
         if not axis:
             raise QueryError("events cannot be combined with each other", where=self._file)
         chosen = ak.unzip(ak.combinations(source.array, number, axis=axis))
-        lists = [ak.from_regular(part[(*[slice(None)] * (axis + 1), np.newaxis)], axis=axis + 1) for part in chosen]
+        lists = [
+            ak.from_regular(part[(*[slice(None)] * (axis + 1), np.newaxis)], axis=axis + 1) for part in chosen
+        ]
         return Value(ak.concatenate(lists, axis=axis + 1), source.loops)
 
 

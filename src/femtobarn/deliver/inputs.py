@@ -15,7 +15,7 @@ from typing import Final
 from femtobarn.config.folders import cache_root
 from femtobarn.deliver.rootfile import identify, open_root
 from femtobarn.deliver.spec import Sample
-from femtobarn.errors import DataError, FemtobarnError
+from femtobarn.errors import DataError, FemtobarnError, UsageError
 from femtobarn.records import FileRef
 from femtobarn.run.files import write_text
 
@@ -71,8 +71,12 @@ def _listed(sample: Sample, folder: Path) -> list[FileRef]:
 
 
 def _looked_up(address: str) -> list[FileRef]:
-    from femtobarn.catalog import resolve_address
+    import femtobarn.catalog
 
+    resolve_address = getattr(femtobarn.catalog, "resolve_address", None)
+    if resolve_address is None:
+        raise UsageError("datasets of catalogues cannot be looked up yet", where=address,
+                         action="list its files: !FileList [...]")  # fmt: skip
     return [ref for dataset in resolve_address(address) for ref in dataset.files]
 
 

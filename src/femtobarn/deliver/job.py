@@ -120,7 +120,9 @@ def deliver_file(ref: FileRef, ctx: Context, place: Path) -> tuple[Outcome, int,
             "query_sha256": query.digest, "input": ref.url, "input_uuid": ref.uuid, "input_size": ref.size,
             "format": asked["format"], "entries": found.entries,
         }  # fmt: skip
-        record = _record(*_save(output_of(place, asked["format"]), asked["format"], found, note, ref), found, ref)
+        record = _record(
+            *_save(output_of(place, asked["format"]), asked["format"], found, note, ref), found, ref
+        )
     outcome = Outcome(ctx.dataset.name, warnings=absent)
     outcome.add_table(RECORD, {key: [value] for key, value in record.items()},
                       part=ctx.part.number if ctx.part else 0)  # fmt: skip

@@ -1,7 +1,7 @@
 """Values inside nested lambdas, as arrays: which loops a value varies with, and how values meet.
 
-Every lambda over a sequence opens a loop.  A :class:`Value` is an awkward array whose first dimensions are the
-loops it varies with, outermost first; what is left beyond them makes it a sequence.  Two values meet by
+Every lambda over a sequence opens a loop.  A :class:`Value` is an awkward array whose first dimensions are
+the loops it varies with, outermost first; what is left beyond them makes it a sequence.  Two values meet by
 spreading each over the loops it lacks, so ``e.jets.Select(lambda j: e.muons.Select(lambda m: j.pt + m.pt))``
 pairs every jet with every muon, as the text says.
 """

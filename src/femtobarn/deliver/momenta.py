@@ -49,8 +49,8 @@ def make(array: ak.Array) -> ak.Array:
         px, py, pz = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)
     else:
         raise ValueError(
-            f"records with {', '.join(array.fields) or 'no names'} are no four-momenta: pt, eta, phi and mass or "
-            "energy are needed (or px, py, pz)"
+            f"records with {', '.join(array.fields) or 'no names'} are no four-momenta: pt, eta, phi and "
+            "mass or energy are needed (or px, py, pz)"
         )
     if "E" in found:
         energy = found["E"]

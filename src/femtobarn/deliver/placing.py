@@ -73,7 +73,10 @@ def place(
 
 def _names(rows: Sequence[Mapping[str, Any]], kind: str) -> list[str]:
     """The inputs' own names, with a number where two are alike."""
-    stems = [_UNSAFE.sub("_", re.sub(r"\.root$", "", str(row["input"]).split("?")[0].rsplit("/", 1)[-1])) for row in rows]
+    stems = [
+        _UNSAFE.sub("_", re.sub(r"\.root$", "", str(row["input"]).split("?")[0].rsplit("/", 1)[-1]))
+        for row in rows
+    ]
     return [
         f"{stem}{f'-{i}' if stems.count(stem) > 1 else ''}{EXTENSIONS[kind]}" for i, stem in enumerate(stems)
     ]
@@ -103,7 +106,11 @@ def _joined(
     """Fewer, larger outputs, in the order of the inputs; they are cached like the others."""
     groups: list[list[dict[str, Any]]] = []
     for row in rows:
-        full = groups and target is not None and sum(int(r["size"]) for r in groups[-1]) + int(row["size"]) > target
+        full = (
+            groups
+            and target is not None
+            and sum(int(r["size"]) for r in groups[-1]) + int(row["size"]) > target
+        )
         if not groups or full:
             groups.append([])
         groups[-1].append(row)
@@ -159,7 +166,11 @@ def _concatenated(parts: Sequence[Delivered]) -> Delivered:
 
 
 def write_fileset(
-    folder: Path | None, spec: Spec, found: Sequence[Any], summary: Mapping[str, Any], partial: bool  # noqa: FBT001
+    folder: Path | None,
+    spec: Spec,
+    found: Sequence[Any],
+    summary: Mapping[str, Any],
+    partial: bool,  # noqa: FBT001
 ) -> Path | None:
     """``<name>.yaml`` with the paths of all samples, and ``<name>.yaml.json`` that says what they are."""
     if folder is None:
@@ -168,13 +179,14 @@ def write_fileset(
 
     target = folder.resolve() / f"{spec.general.name}.yaml"
     urls = spec.general.delivery == "URLs"
-    listed = {one.name: [path.as_uri() if urls else str(path) for path in one.files] for one in found}
+    listed = {one.name: one.paths(urls=urls) for one in found}
     manifest = {
         "schema_version": SCHEMA_VERSION, "femtobarn": femtobarn.__version__, "spec": spec.file,
         "format": spec.general.format, "allow_missing": partial, "ledger": summary,
         "samples": {
             one.name: {
-                "query": sample.query.text, "query_sha256": sample.query.digest, "language": sample.query.language,
+                "query": sample.query.text, "query_sha256": sample.query.digest,
+                "language": sample.query.language,
                 "entries": sum(int(row["entries"]) for row in one.rows), "events": one.events,
                 "bytes_read": sum(int(row["bytes_read"]) for row in one.rows),
                 "lost_fraction": one.lost_fraction, "warnings": list(one.warnings),

@@ -1,7 +1,7 @@
 """PythonFunction queries: somebody's code, run in a process of its own and only if that was allowed.
 
-The process is handed the source and one file's path; it returns columns as Arrow data, never as pickles.  This
-module is what that process runs: it must not import the rest of the house.
+The process is handed the source and one file's path; it returns columns as Arrow data, never as pickles.
+This module is what that process runs: it must not import the rest of the house.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def run_code(source: str, url: str, *, limit: float = _LIMIT) -> dict[str, dict[
         It failed, took too long or returned something else; the message has the last lines it wrote.
     """
     import awkward as ak
-    import pyarrow.feather as feather
+    from pyarrow import feather
 
     from femtobarn.errors import DataError
 
@@ -50,7 +50,9 @@ def run_code(source: str, url: str, *, limit: float = _LIMIT) -> dict[str, dict[
             raise DataError(f"the Python query took longer than {limit:.0f} s", where=url) from None
         if ended.returncode:
             last = "\n    ".join(ended.stderr.strip().splitlines()[-_SHOWN:]) or "it wrote nothing"
-            raise DataError(f"the Python query failed with exit code {ended.returncode}:\n    {last}", where=url)
+            raise DataError(
+                f"the Python query failed with exit code {ended.returncode}:\n    {last}", where=url
+            )
         names: dict[str, str] = json.loads((place / "trees.json").read_text())
         found = {}
         for tree, file in names.items():
@@ -62,7 +64,7 @@ def run_code(source: str, url: str, *, limit: float = _LIMIT) -> dict[str, dict[
 def _main(folder: str, url: str) -> None:
     """In the process of its own: run the query, leave its columns in the folder."""
     import awkward as ak
-    import pyarrow.feather as feather
+    from pyarrow import feather
 
     place = Path(folder)
     scope: dict[str, Any] = {"__name__": "query"}

@@ -127,7 +127,9 @@ def _funcadl(tree: forms.Term, where: str | None) -> Query:
     try:
         needs(tree)
     except QueryError as error:
-        raise QueryError(error.what, where=error.where or where, near=error.near, action=error.action) from None
+        raise QueryError(
+            error.what, where=error.where or where, near=error.near, action=error.action
+        ) from None
     return Query("uproot", forms.to_text(tree))
 
 
@@ -150,6 +152,8 @@ def _code(text: str, where: str | None) -> Query:
         raise QueryError(f"the Python query is not valid: {error}", where=where) from None
     names = [item.name for item in tree.body if isinstance(item, ast.FunctionDef)]
     if "run_query" not in names:
-        raise QueryError("the Python query defines no function run_query", where=where,
-                         near=nearest("run_query", names), action="def run_query(input_filenames=None): ...")  # fmt: skip
+        raise QueryError(
+            "the Python query defines no function run_query", where=where, near=nearest("run_query", names),
+            action="def run_query(input_filenames=None): ...",
+        )  # fmt: skip
     return Query("python", source)

@@ -22,9 +22,9 @@ _TREE_KEYS: Final = ("treename", "expressions", "cut", "filter_name", "filter_ty
 _COPY_KEYS: Final = ("copy_histograms",)
 #: Functions that act within each event unless an axis is given (or the standard is asked for).
 _WITHIN_EVENTS: Final = frozenset({
-    "concatenate", "count", "count_nonzero", "sum", "nansum", "prod", "nanprod", "any", "all", "min", "nanmin",
-    "max", "nanmax", "argmin", "nanargmin", "argmax", "nanargmax", "moment", "mean", "nanmean", "var", "nanvar",
-    "std", "nanstd", "softmax",
+    "concatenate", "count", "count_nonzero", "sum", "nansum", "prod", "nanprod", "any", "all", "min",
+    "nanmin", "max", "nanmax", "argmin", "nanargmin", "argmax", "nanargmax", "moment", "mean", "nanmean",
+    "var", "nanvar", "std", "nanstd", "softmax",
 })  # fmt: skip
 _MORE: Final = ("nanargmin", "nanargmax", "singletons", "argcombinations", "isclose", "mask", "is_none")
 
@@ -44,7 +44,11 @@ class TreeQuery:
 
     def to_json(self) -> dict[str, Any]:
         found = {key: value for key, value in asdict(self).items() if value and key != "trees"}
-        return {"treename": dict(self.trees), **found, **({"aliases": dict(self.aliases)} if self.aliases else {})}
+        return {
+            "treename": dict(self.trees),
+            **found,
+            **({"aliases": dict(self.aliases)} if self.aliases else {}),
+        }
 
     def columns(self) -> set[str]:
         """Names the query mentions: columns, patterns, names in expressions."""
@@ -90,7 +94,9 @@ def _one(item: Mapping[str, Any], where: str | None) -> TreeQuery | CopyQuery:
     known = _COPY_KEYS if "copy_histograms" in item else _TREE_KEYS
     for key in item:
         if key not in known:
-            raise QueryError(f"unknown key {key!r} in the UprootRaw query", where=where, near=nearest(key, known))
+            raise QueryError(
+                f"unknown key {key!r} in the UprootRaw query", where=where, near=nearest(key, known)
+            )
     if "copy_histograms" in item:
         return CopyQuery(_texts(item, "copy_histograms", where))
     if "treename" not in item:
@@ -175,7 +181,9 @@ class _Tree:
 
     def __init__(self, tree: Any, query: TreeQuery, where: str) -> None:
         self._tree, self._query, self._where = tree, query, where
-        self._names = set(tree.keys(recursive=True, full_paths=False) if hasattr(tree, "branches") else tree.keys())
+        self._names = set(
+            tree.keys(recursive=True, full_paths=False) if hasattr(tree, "branches") else tree.keys()
+        )
         self._aliases = dict(query.aliases)
         self._read: dict[str, Any] = {}
         self._functions = functions(standard_axis=query.use_standard_awkward_axis)

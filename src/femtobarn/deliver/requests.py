@@ -1,7 +1,7 @@
 """Transformation requests as a ServiceX server keeps them: submitted, run one after the other, looked at.
 
-The loopback server (:mod:`femtobarn.web.servicex`) translates between these and HTTP.  Requests live as long as
-the server; their outputs are in the cache of deliveries and stay there.
+The loopback server (:mod:`femtobarn.web.servicex`) translates between these and HTTP.  Requests live as
+long as the server; their outputs are in the cache of deliveries and stay there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ __all__ = ["FORMATS", "Output", "Rules", "Transformation", "Transformations"]
 log: Final = logging.getLogger("femtobarn.deliver")
 
 #: result-format of a request -> General.OutputFormat
-FORMATS: Final[Mapping[str, str]] = {"parquet": "parquet", "root-file": "root-ttree", "root-rntuple": "root-rntuple"}
+FORMATS: Final[Mapping[str, str]] = {
+    "parquet": "parquet",
+    "root-file": "root-ttree",
+    "root-rntuple": "root-rntuple",
+}
 #: Kinds of datasets that requests may name.
 _CATALOGUES: Final = ("rucio://", "cernopendata://", "xrootd://", "atlas://", "das://")
 DONE: Final = frozenset({"Complete", "Fatal", "Canceled", "Bad Dataset"})
@@ -96,7 +100,7 @@ class Transformation:
     files: int = 0
     failed: int = 0
     outputs: list[Output] = field(default_factory=list)
-    submitted: dt.datetime = field(default_factory=lambda: _now())
+    submitted: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
     finished: dt.datetime | None = None
     problem: str = ""
 
@@ -117,7 +121,8 @@ class Transformation:
             "generated-code-cm": "", "status": self.status, "app-version": _version(), "files": self.files,
             "files-completed": self.completed, "files-failed": self.failed,
             "files-remaining": max(self.files - self.completed - self.failed, 0),
-            "submit-time": _iso(self.submitted), "finish-time": _iso(self.finished) if self.finished else None,
+            "submit-time": _iso(self.submitted),
+            "finish-time": _iso(self.finished) if self.finished else None,
             "minio-endpoint": address, "minio-secured": False, "minio-access-key": "local",
             "minio-secret-key": "localsecret", "log-url": None, "failure-info": self.problem,
         }  # fmt: skip
@@ -225,7 +230,7 @@ class Transformations:
             log.warning("request %s: %s", one.id, error)
             one.failed = max(one.failed, 1)
             self._end(one, "Fatal", str(error))
-        except Exception as error:  # noqa: BLE001 - the thread must go on with the next request
+        except Exception as error:
             log.exception("request %s", one.id)
             self._end(one, "Fatal", f"{type(error).__name__}: {error}")
 
@@ -234,7 +239,9 @@ class Transformations:
             return Sample(one.id, one.query, one.file_list)
         text = str(one.did)
         body, _, options = text.partition("?")
-        most = next((int(o.removeprefix("files=")) for o in options.split("&") if o.startswith("files=")), None)
+        most = next(
+            (int(o.removeprefix("files=")) for o in options.split("&") if o.startswith("files=")), None
+        )
         files, address = dataset_of(body)
         return Sample(one.id, one.query, tuple(map(self._rules.checked, files)), address, most)
 
@@ -274,7 +281,9 @@ def _outputs(rows: Sequence[Mapping[str, Any]], kind: str) -> list[Output]:
     found: list[Output] = []
     for number, row in enumerate(row for row in rows if row["path"] is not None):
         stem = str(row["input"]).split("?")[0].rsplit("/", 1)[-1].removesuffix(".root")
-        name = f"{number:04d}_{''.join(c if c.isalnum() or c in '._-' else '_' for c in stem)}{EXTENSIONS[kind]}"
+        name = (
+            f"{number:04d}_{''.join(c if c.isalnum() or c in '._-' else '_' for c in stem)}{EXTENSIONS[kind]}"
+        )
         path = Path(row["path"])
         found.append(Output(name, path, path.stat().st_size, _now()))
     return found

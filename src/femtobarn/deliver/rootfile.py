@@ -61,8 +61,9 @@ def open_root(ref: FileRef) -> Iterator[Any]:
         # As a dictionary: a colon in a path is then part of its name.
         with uproot.open({ref.url: None}, **local) as file:
             size = int(file.file.fEND)
-            if "://" not in ref.url and Path(ref.url).stat().st_size < size:
-                raise DataError(f"is truncated: {Path(ref.url).stat().st_size} of {size} bytes", where=ref.url,
+            present = size if "://" in ref.url else Path(ref.url).stat().st_size
+            if present < size:
+                raise DataError(f"is truncated: {present} of {size} bytes", where=ref.url,
                                 action="fetch it again")  # fmt: skip
             try:
                 yield file

@@ -18,7 +18,14 @@ __all__ = ["DATASET_TAGS", "General", "Sample", "Spec", "read_spec"]
 DATASET_TAGS: Final = ("!FileList", "!CERNOpenData", "!Rucio", "!XRootD")
 _TAGS: Final = frozenset({*DATASET_TAGS, *QUERY_TAGS, "!include", "!exclude"})
 _TOP: Final = ("General", "Sample", "Definition", "Definitions")
-_GENERAL: Final = ("OutputFormat", "Delivery", "OutputDirectory", "OutFilesetName", "IgnoreLocalCache", "Codegen")
+_GENERAL: Final = (
+    "OutputFormat",
+    "Delivery",
+    "OutputDirectory",
+    "OutFilesetName",
+    "IgnoreLocalCache",
+    "Codegen",
+)
 _DATASETS: Final = ("Dataset", "XRootDFiles", "RucioDID")
 _SAMPLE: Final = ("Name", "Query", "NFiles", "IgnoreLocalCache", "Codegen", *_DATASETS)
 _DELIVERIES: Final = ("LocalCache", "URLs")
@@ -89,7 +96,9 @@ def read_spec(spec: Any) -> Spec:
 
 def _plain(spec: Any) -> dict[str, Any]:
     """The official client's ServiceXSpec as a dictionary, with its queries and datasets as they are."""
-    general = {key: getattr(spec.General, key) for key in _GENERAL if getattr(spec.General, key, None) is not None}
+    general = {
+        key: getattr(spec.General, key) for key in _GENERAL if getattr(spec.General, key, None) is not None
+    }
     samples = []
     for item in spec.Sample:
         given = {key: item.__dict__.get(key) for key in _SAMPLE}
@@ -112,7 +121,9 @@ class _Reader:
     def read(self) -> Spec:
         content = self._located.value
         if not isinstance(content, Mapping):
-            raise ConfigError("is no specification: General and Sample are expected", where=self._file or None)
+            raise ConfigError(
+                "is no specification: General and Sample are expected", where=self._file or None
+            )
         self._keys(content, _TOP, ())
         general = self._general(content.get("General") or {})
         listed = content.get("Sample")
@@ -133,7 +144,9 @@ class _Reader:
     def _choice(self, value: Any, known: Sequence[str], path: tuple[Any, ...]) -> str:
         text = str(getattr(value, "value", value))
         if text not in known:
-            self._problems.add(f"{text!r} is not one of {', '.join(known)}", path=path, near=nearest(text, known))
+            self._problems.add(
+                f"{text!r} is not one of {', '.join(known)}", path=path, near=nearest(text, known)
+            )
         return text
 
     def _flag(self, content: Mapping[str, Any], key: str, path: tuple[Any, ...]) -> bool:
@@ -153,7 +166,9 @@ class _Reader:
         if not isinstance(name, str) or not name or "/" in name:
             self._problems.add(f"{name!r} is no name of a file", path=(*path, "OutFilesetName"))
         return General(
-            self._choice(content.get("OutputFormat", "root-ttree"), tuple(EXTENSIONS), (*path, "OutputFormat")),
+            self._choice(
+                content.get("OutputFormat", "root-ttree"), tuple(EXTENSIONS), (*path, "OutputFormat")
+            ),
             self._choice(content.get("Delivery", "LocalCache"), _DELIVERIES, (*path, "Delivery")),
             None if directory is None else Path(str(directory)).expanduser(),
             str(name),
@@ -185,7 +200,9 @@ class _Reader:
         ignore = general.ignore_cache or self._flag(item, "IgnoreLocalCache", path)
         return Sample(str(name), query, files, address, most, ignore, self._place(path))
 
-    def _dataset(self, item: Mapping[str, Any], key: str, path: tuple[Any, ...]) -> tuple[tuple[str, ...], str]:
+    def _dataset(
+        self, item: Mapping[str, Any], key: str, path: tuple[Any, ...]
+    ) -> tuple[tuple[str, ...], str]:
         try:
             return dataset_of(item[key], key)
         except ConfigError as error:
@@ -202,8 +219,10 @@ class _Reader:
                 query = query_from_tag(value.tag, value.value, where=where)
             elif isinstance(value, str):
                 if codegen is None:
-                    raise ConfigError("a plain text is of no language",  # noqa: TRY301 - one exit for all
-                                      action="give it a tag, as !FuncADL_Uproot, or Codegen: uproot")  # fmt: skip
+                    raise ConfigError(  # noqa: TRY301 - one exit for all
+                        "a plain text is of no language",
+                        action="give it a tag, as !FuncADL_Uproot, or Codegen: uproot",
+                    )
                 return query_from_codegen(value, str(codegen), where=where)
             else:
                 query = query_from_object(value, where=where)
@@ -224,13 +243,15 @@ class _Reader:
             key = (sample.query, tuple(sorted(sample.files)), sample.address, sample.most)
             first = asked.setdefault(key, sample)
             if first is not sample and sample.name not in names:
-                self._problems.add(f"the samples {first.name!r} and {sample.name!r} ask the same of the same files",
-                                   where=sample.where)  # fmt: skip
+                self._problems.add(
+                    f"the samples {first.name!r} and {sample.name!r} ask the same of the same files",
+                    where=sample.where,
+                )
             names.setdefault(sample.name, sample)
 
 
 def dataset_of(value: Any, key: str = "Dataset") -> tuple[tuple[str, ...], str]:
-    """Files or catalogue address of a dataset: a tagged value, the official client's object, text or a list."""
+    """Files or catalogue address of a dataset: a tagged value, the client's object, text or a list."""
     tag, content = (value.tag, value.value) if isinstance(value, Tagged) else ("", value)
     files = getattr(content, "files", None)
     if files is not None and not isinstance(content, Mapping):
@@ -270,7 +291,9 @@ def _rucio(text: str) -> str:
         raise ConfigError(f"{text!r} has a prefix twice", action="write scope:name")
     scope, colon, rest = body.partition(":")
     if not colon or not scope or not rest:
-        raise ConfigError(f"{text!r} names no scope", action="write scope:name, as user.jdoe:user.jdoe.sample")
+        raise ConfigError(
+            f"{text!r} names no scope", action="write scope:name, as user.jdoe:user.jdoe.sample"
+        )
     return f"rucio://{name}"
 
 

@@ -1,7 +1,8 @@
 """ServiceX's protocol in front of the engine of this machine, for its unmodified client.
 
-What a ServiceX server offers, as far as the client uses it: requests, their status and results, and an S3 store
-that holds the outputs (one bucket a request, path style).  It listens on loopback only: there is no password.
+What a ServiceX server offers, as far as the client uses it: requests, their status and results, and an S3
+store that holds the outputs (one bucket a request, path style).  It listens on loopback only: there is no
+password.
 """
 
 from __future__ import annotations
@@ -194,7 +195,9 @@ def _add_store(app: FastAPI, requests: Transformations) -> None:
 
 
 def _no_key(code: str, name: str) -> Response:
-    text = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Key>{escape(name)}</Key></Error>'
+    text = (
+        f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Key>{escape(name)}</Key></Error>'
+    )
     return Response(text, 404, media_type="application/xml")
 
 
