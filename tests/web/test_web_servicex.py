@@ -24,7 +24,8 @@ from femtobarn.deliver.requests import Rules  # noqa: E402
 from femtobarn.web.servicex import create_servicex  # noqa: E402
 
 SELECTION = (
-    "(Select (call EventDataset 'bogus.root' 'mini') (lambda (list e) (dict (list 'pt') (list (attr e 'pt')))))"
+    "(Select (call EventDataset 'bogus.root' 'mini') "
+    "(lambda (list e) (dict (list 'pt') (list (attr e 'pt')))))"
 )
 CODE = "def run_query(f):\n    return []\n"
 
@@ -217,9 +218,7 @@ print("ANSWER" + json.dumps(found))
 
 def test_the_official_client(url, folder, tmp_path, client_python):
     config = tmp_path / "servicex.yaml"
-    config.write_text(
-        f"api_endpoints:\n  - name: here\n    endpoint: {url}\n    token: anything\ncache_path: {tmp_path}/cache\n"
-    )
+    config.write_text(wanted={"adl": [[1.5, 2.5], [], [3.0], [1.5, 2.5], [], [4.0]], "raw": [2, 1, 2, 1]})
     (tmp_path / "client.py").write_text(CLIENT)
     files = json.dumps([str(folder / "in0.root"), str(folder / "in1.root")])
     ended = subprocess.run(

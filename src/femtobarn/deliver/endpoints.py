@@ -52,8 +52,10 @@ class Endpoints:
             if found is not None:
                 return found
         names = [one.name for one in self.known]
-        raise UsageError(f"there is no endpoint {wanted!r}", where=str(self.file), near=nearest(wanted, names),
-                         action="endpoints: " + ", ".join(names))  # fmt: skip
+        raise UsageError(
+            f"there is no endpoint {wanted!r}", where=str(self.file), near=nearest(wanted, names),
+            action="endpoints: " + ", ".join(names),
+        )  # fmt: skip
 
 
 def find_endpoints(path: str | Path | None = None) -> Endpoints:
@@ -105,4 +107,3 @@ def _endpoint(item: Any, where: str) -> Endpoint:
         raise ConfigError("an endpoint needs a name", where=where)
     token, kind = (str(item.get(key) or "") for key in ("token", "type"))
     return Endpoint(str(name), str(item["endpoint"]), token, kind)
-    )

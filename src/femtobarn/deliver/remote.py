@@ -50,8 +50,8 @@ def deliver_remote(
     answers = asyncio.run(_gather(queries, urls=urls))
     folder = options.out or spec.general.directory
     with placing.held(folder):
-        problems = [_problem(sample, query, answer, urls=urls)
-                    for sample, query, answer in zip(spec.samples, queries, answers, strict=True)]  # fmt: skip
+        each = zip(spec.samples, queries, answers, strict=True)
+        problems = [_problem(sample, query, answer, urls=urls) for sample, query, answer in each]
         failed = [problem for problem in problems if problem]
         if failed:
             placing.withdraw(folder, spec.general.name)
