@@ -218,7 +218,8 @@ print("ANSWER" + json.dumps(found))
 
 def test_the_official_client(url, folder, tmp_path, client_python):
     config = tmp_path / "servicex.yaml"
-    config.write_text(wanted={"adl": [[1.5, 2.5], [], [3.0], [1.5, 2.5], [], [4.0]], "raw": [2, 1, 2, 1]})
+    endpoint = f"  - name: here\n    endpoint: {url}\n    token: anything\n"
+    config.write_text(f"api_endpoints:\n{endpoint}cache_path: {tmp_path}/cache\n")
     (tmp_path / "client.py").write_text(CLIENT)
     files = json.dumps([str(folder / "in0.root"), str(folder / "in1.root")])
     ended = subprocess.run(
