@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from femtobarn.api.bumpnet import check_bumpnet
     from femtobarn.api.caching import CacheRoom, cache_list, cache_prune, cache_verify
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
+    from femtobarn.api.delivering import Delivered, DeliveryOptions, brings_code, deliver, explain_delivery
     from femtobarn.api.demos import Demos, demo
     from femtobarn.api.export_targets import target_names
     from femtobarn.api.exporting import Exported, export
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from femtobarn.api.runs import Finished, merge, plan, resume, run, status
     from femtobarn.api.samples import MadeSamples, data_list, data_make
     from femtobarn.api.searching import search_bumps
-    from femtobarn.api.serving import serve
+    from femtobarn.api.serving import serve, serve_servicex
     from femtobarn.api.starter import new
     from femtobarn.api.surveys import (
         SurveyPlan,
@@ -68,6 +69,8 @@ _WHERE: Final = {
     "Lookup": "fetching",
     "use_network": "fetching",
     "Checked": "checking",
+    "Delivered": "delivering",
+    "DeliveryOptions": "delivering",
     "Demos": "demos",
     "Exported": "exporting",
     "Finished": "runs",
@@ -87,6 +90,7 @@ _WHERE: Final = {
     "SurveyPlan": "surveys",
     "SurveyRequest": "surveys",
     "analysis_of": "checking",
+    "brings_code": "delivering",
     "check": "checking",
     "CacheRoom": "caching",
     "cache_list": "caching",
@@ -106,7 +110,9 @@ _WHERE: Final = {
     "data_list": "samples",
     "data_make": "samples",
     "data_probe": "files",
+    "deliver": "delivering",
     "demo": "demos",
+    "explain_delivery": "delivering",
     "export": "exporting",
     "fit": "fitting",
     "fit_directory": "fitting",
@@ -129,6 +135,7 @@ _WHERE: Final = {
     "run": "runs",
     "run_schema": "checking",
     "serve": "serving",
+    "serve_servicex": "serving",
     "search_bumps": "searching",
     "status": "runs",
     "survey": "surveys",
@@ -148,6 +155,8 @@ _WHERE: Final = {
 __all__ = [
     "CacheRoom",
     "Checked",
+    "Delivered",
+    "DeliveryOptions",
     "Demos",
     "Exported",
     "Fetched",
@@ -170,6 +179,7 @@ __all__ = [
     "TtbarFileset",
     "Validated",
     "analysis_of",
+    "brings_code",
     "cache_list",
     "cache_prune",
     "cache_verify",
@@ -186,7 +196,9 @@ __all__ = [
     "data_probe",
     "data_query",
     "data_snapshot",
+    "deliver",
     "demo",
+    "explain_delivery",
     "export",
     "fit",
     "fit_directory",
@@ -210,6 +222,7 @@ __all__ = [
     "run_schema",
     "search_bumps",
     "serve",
+    "serve_servicex",
     "status",
     "survey",
     "survey_again",

@@ -103,7 +103,7 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON alone")]
 _SIZES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
-def parse_bytes(text: str | None) -> int | None:
+def parse_bytes(text: str | None, option: str = "--part-bytes") -> int | None:
     """``64MiB`` as a number."""
     if text is None:
         return None
@@ -112,7 +112,7 @@ def parse_bytes(text: str | None) -> int | None:
     try:
         return int(float(number) * _SIZES[unit])
     except (ValueError, KeyError) as error:
-        raise UsageError(f"--part-bytes: {text!r} is not a size", action="write it as 64MiB") from error
+        raise UsageError(f"{option}: {text!r} is not a size", action="write it as 64MiB") from error
 
 
 def parse_slice(text: str | None) -> tuple[int, int] | None:

@@ -129,9 +129,12 @@ class Worker:
     def attempt(self, task: Task) -> tuple[TaskResult, Outcome | None]:
         """Process one part without storing it."""
         started, cpu = time.perf_counter(), time.process_time()
-        outcome, error, size = None, "", 0
+        outcome, error, size, entries = None, "", 0, task.part.entries
         try:
-            outcome, size = self._process(task)
+            if self._analysis.whole_file is not None:
+                outcome, size, entries = self._whole_file(task)
+            else:
+                outcome, size = self._process(task)
         except FemtobarnError as problem:
             error = str(problem)
         except MemoryError:
@@ -142,12 +145,20 @@ class Worker:
             task.part,
             task.key,
             error=error,
-            events=task.part.entries if not error else 0,
+            events=entries if not error else 0,
             bytes_read=size,
             seconds=time.perf_counter() - started,
             cpu_seconds=time.process_time() - cpu,
         )
         return result, outcome
+
+    def _whole_file(self, task: Task) -> tuple[Outcome, int, int]:
+        """A job that reads the file itself."""
+        if task.file.error:
+            raise DataError(task.file.error)
+        assert self._analysis.whole_file is not None  # noqa: S101 - asked for by the caller
+        context = Context(task.dataset, self._parameters, task.file.schema, task.part)
+        return self._analysis.whole_file(task.file.ref, context, self._store.path(task.key))
 
     def _process(self, task: Task) -> tuple[Outcome, int]:
         if task.file.error:
