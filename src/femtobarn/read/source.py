@@ -68,6 +68,12 @@ def open_source(ref: FileRef, schemas: Sequence[str] = ()) -> Source:
         from femtobarn.read.tables import open_table
 
         return open_table(ref, candidates)
+    if "://" not in ref.url:
+        from femtobarn.read.plain import open_plain
+
+        plain = open_plain(ref, candidates)
+        if plain is not None:
+            return plain
     with reading(ref.url):
         return _open_root(ref, candidates)
 

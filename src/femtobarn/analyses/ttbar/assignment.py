@@ -86,7 +86,7 @@ def features_of(
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     features = assignment_features(
         index, rows.variation[at], starts, permutations(4), permutations(5), permutations(6),
-        _lepton(events, index, leptons), narrow(events.jagged("jet.qgl").values),
+        _lepton(events, index, leptons), narrow(events.stored("jet.qgl").values),
         ctx.parameters.mode != "compat", *jet_columns(events, ctx),
     )  # fmt: skip
     return at, starts, features
