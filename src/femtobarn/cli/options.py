@@ -11,6 +11,7 @@ from femtobarn.errors import UsageError
 
 __all__ = [
     "AllowMissing",
+    "Cache",
     "Executor",
     "Files",
     "Fileset",
@@ -52,6 +53,9 @@ AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="go on with what is there; every result says so")
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="use nothing cached, replace an earlier run")]
+Cache = Annotated[
+    str | None, typer.Option("--cache", metavar="columns", help="keep columns uncompressed for the next pass")
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON alone")]
 
 _SIZES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}

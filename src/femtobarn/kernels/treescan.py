@@ -47,7 +47,7 @@ def after_block(data: Any, at: int) -> Any:
 
 
 @numba.njit(cache=True)
-def scan_branches(data: Any, at: int, count: int) -> Any:
+def scan_branches(data: Any, at: Any, count: int) -> Any:
     """Table of the branches that are streamed from position ``at`` on.
 
     Parameters

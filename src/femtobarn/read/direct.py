@@ -101,13 +101,13 @@ class DirectTree:
     def __init__(self, file: RootBytes, key: Key) -> None:
         self._file = file
         self._data = file.payload(key)
+        self._raw = self._data.tobytes()
         self._shift = key.length
         first, count = self._branches_at()
         table = scan_branches(self._data, first, count)
         if len(table) != count or not self._all_plain(table):
             raise Unusual
-        raw = self._data.tobytes()
-        self._raw = raw
+        raw = self._raw
         names = [raw[row[1] : row[1] + row[2]].decode("utf-8", "replace") for row in table.tolist()]
         self._rows: dict[str, list[int]] = dict(zip(names, table.tolist(), strict=True))
         if len(self._rows) != count:
@@ -144,16 +144,16 @@ class DirectTree:
         data = self._data
         if len(data) < 128:
             raise Unusual
-        (version,) = struct.unpack_from(">h", data, 4)
+        (version,) = struct.unpack_from(">h", self._raw, 4)
         if version not in _TREE_VERSIONS:
             raise Unusual
         at = 6
         for _ in range(4):  # TNamed, TAttLine, TAttFill, TAttMarker
             at = _over(data, at)
-        (entries,) = struct.unpack_from(">q", data, at)
+        (entries,) = struct.unpack_from(">q", self._raw, at)
         self.entries = int(entries)
         at += 5 * 8 + 8 + 4 * 4
-        (ranges,) = struct.unpack_from(">i", data, at)
+        (ranges,) = struct.unpack_from(">i", self._raw, at)
         at += 4 + 6 * 8 + 2 * (1 + 8 * ranges)
         if version >= 20:
             at = _over(data, at)
@@ -162,10 +162,10 @@ class DirectTree:
     def _array(self, at: int) -> tuple[int, int]:
         """First element and length of a TObjArray."""
         data = self._data
-        (bits,) = struct.unpack_from(">I", data, at + 12)
+        (bits,) = struct.unpack_from(">I", self._raw, at + 12)
         at += 16 + (2 if bits & 16 else 0)
         at += 1 + int(data[at])
-        (count,) = struct.unpack_from(">i", data, at)
+        (count,) = struct.unpack_from(">i", self._raw, at)
         return at + 8, int(count)
 
     def _all_plain(self, table: NDArray[np.int64]) -> bool:
@@ -180,12 +180,12 @@ class DirectTree:
 
     def _class(self, at: int) -> str:
         """Name of the class whose tag is at a position."""
-        (tag,) = struct.unpack_from(">I", self._data, at)
+        (tag,) = struct.unpack_from(">I", self._raw, at)
         if tag != 0xFFFFFFFF:
             at = (tag & 0x7FFFFFFF) - 2 - self._shift
             if not tag & 0x80000000 or not 0 <= at < len(self._data) - 4:
                 raise Unusual
-            if struct.unpack_from(">I", self._data, at)[0] != 0xFFFFFFFF:
+            if struct.unpack_from(">I", self._raw, at)[0] != 0xFFFFFFFF:
                 raise Unusual
         text = self._data[at + 4 : at + 68].tobytes()
         return text[: text.index(0)].decode() if 0 in text else ""
@@ -207,10 +207,10 @@ class DirectTree:
         """Edges, places and sizes of the baskets; where the array of leaves begins."""
         data, row = self._data, self._rows[name]
         at = row[3] + 24
-        # Version 13 has fIOFeatures here, a block with its length; version 12 the number fOffset, which is small.
+        # Version 13 has fIOFeatures here, a block with its length; version 12 the small number fOffset.
         features = int(after_block(data, at))
         at = features if features > 0 else at
-        most, _, entries, first, _, _ = struct.unpack_from(">iiqqqq", data, at + 4)
+        most, _, entries, first, _, _ = struct.unpack_from(">iiqqqq", self._raw, at + 4)
         if entries != self.entries or first != 0:
             raise Unusual
         leaves = _over(data, at + 12 + 32)
@@ -246,15 +246,15 @@ class DirectTree:
         if kind is None:
             raise Unusual
         at = first + 8
-        if struct.unpack_from(">I", data, first + 4)[0] == 0xFFFFFFFF:
+        if struct.unpack_from(">I", self._raw, first + 4)[0] == 0xFFFFFFFF:
             at += len(name) + 1
         at += 12  # length and version, of the leaf's own class and of TLeaf
         end = _over(data, at)
-        (bits,) = struct.unpack_from(">I", data, at + 12)
+        (bits,) = struct.unpack_from(">I", self._raw, at + 12)
         at += 16 + (2 if bits & 16 else 0)
         at += 1 + int(data[at])
         title = data[at + 1 : at + 1 + int(data[at])].tobytes().decode("utf-8", "replace")
-        length, width, _, _, unsigned = struct.unpack_from(">iii??", data, end)
+        length, width, _, _, unsigned = struct.unpack_from(">iii??", self._raw, end)
         dtype = np.dtype(f">{kind.replace('i', 'u') if unsigned else kind}")
         counted = _COUNTED.match(title)
         if length != 1 or width != dtype.itemsize or ("[" in title and counted is None):
@@ -321,11 +321,12 @@ class DirectTree:
         total = int(branch.sizes[number])
         self._stored = buffer_of(total, self._stored)
         stored = self._file.read_into(self._stored, int(branch.seeks[number]), total)
-        length, _, size = struct.unpack_from(">ihi", stored)
-        (key_length,) = struct.unpack_from(">h", stored, _KEY_LENGTH)
+        head = stored.data
+        length, _, size = struct.unpack_from(">ihi", head)
+        (key_length,) = struct.unpack_from(">h", head, _KEY_LENGTH)
         if length != total or not _BASKET.size < key_length < total or size <= 0:
             raise DataError(f"basket {number} of {branch.name!r} has no proper key")
-        _, _, _, held, last, _ = _BASKET.unpack_from(stored, key_length - _BASKET.size)
+        _, _, _, held, last, _ = _BASKET.unpack_from(head, key_length - _BASKET.size)
         width = branch.dtype.itemsize * values
         if held != entries or last - key_length != width or width > size:
             raise DataError(
@@ -352,7 +353,7 @@ def _over(data: Any, at: int) -> int:
 def plain_trees(file: RootBytes) -> Mapping[str, Key]:
     """The trees of the file's own directory, the last cycle of each; Unusual if there may be others."""
     found: dict[str, Key] = {}
-    for key in file.keys():
+    for key in file.directory():
         if key.kind.startswith("TDirectory") or "RNTuple" in key.kind:
             raise Unusual
         if key.kind == "TTree" and (key.name not in found or key.cycle > found[key.name].cycle):

@@ -127,4 +127,3 @@ class PlainTree:
         self._file.close()
         if self._general is not None:
             self._general.close()
-

@@ -126,6 +126,7 @@ def execute(
     parts: Sequence[Part] | None = None,
     salt: str = "",
     progress: Progress | None = None,
+    columns: str = "",
 ) -> RunResult:
     """Process all parts of a plan (or of a slice of it) and add up what they yield.
 
@@ -146,6 +147,8 @@ def execute(
     salt : str
         Set by ``--fresh``: makes keys that no earlier run can have left in the store.
     progress : callable, optional
+    columns : str
+        Folder where columns are kept uncompressed for the next run; empty for nowhere.
 
     Raises
     ------
@@ -156,7 +159,9 @@ def execute(
     chosen = plan.parts if parts is None else parts
     keys = part_keys(analysis, parameters, plan, salt=salt)
     fold = _Fold(store, chosen, Outcome.empty("", analysis.histograms_for(parameters)))
-    job = Job(source or analysis.name, parameters.model_dump(mode="python"), str(store.folder))
+    job = Job(
+        source or analysis.name, parameters.model_dump(mode="python"), str(store.folder), columns=columns
+    )
     with closing(_Account(plan, ledger, progress)) as account:
         waiting = _known(account, fold, store, chosen, keys)
         while waiting or fold.damaged:

@@ -16,6 +16,7 @@ from femtobarn.analysis import Analysis, Columns, Context, find_analysis
 from femtobarn.errors import DataError, FemtobarnError
 from femtobarn.outcome import Outcome
 from femtobarn.read import Events, Source, open_source, read_events
+from femtobarn.read.columncache import CachedColumns
 from femtobarn.records import Dataset, Part
 from femtobarn.run.fingerprint import source_fingerprint
 from femtobarn.run.plan import FilePlan
@@ -36,6 +37,8 @@ class Job:
     #: Of the code that workers elsewhere must have; empty where they cannot differ.
     version: str = ""
     source: str = ""
+    #: Folder of columns that are kept uncompressed; empty for none.
+    columns: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Worker:
             _refuse_other_code(job, self._analysis)
         self._parameters = self._analysis.parameters(**job.parameters)
         self._store = Store(Path(job.store))
+        self._kept = Path(job.columns) if job.columns else None
         self._histograms = self._analysis.histograms_for(self._parameters)
         self._resources: Mapping[str, Any] | None = None
         self._files: OrderedDict[str, _Open] = OrderedDict()
@@ -182,6 +186,8 @@ class Worker:
                     where=url,
                     action="plan and process it anew with: femtobarn resume RUN",
                 )
+            if self._kept is not None and stamp is not None and not source.objects:
+                source = CachedColumns(source, self._kept, stamp=stamp[1])
             known = _Open(source, stamp)
         self._files[url] = known
         while len(self._files) > _OPEN_FILES:
