@@ -164,16 +164,10 @@ struct Sums {
 
 static Contents fused(ROOT::RDataFrame &frame, unsigned slots) {
   std::vector<Sums> sums(slots);
-  auto columns = kLepton;
-  for (const char *name : {"Jet_pt", "Jet_eta", "Jet_phi", "Jet_mass", "Jet_btagCSVV2", "Jet_jetId", "run",
-                           "luminosityBlock", "event"})
-    columns.push_back(name);
-  frame.ForeachSlot(
-      [&sums](unsigned slot, const RVecF &ep, const RVecF &ee, const RVecI &ec, const RVecF &es, const RVecF &mp,
-              const RVecF &me, const RVecB &mt, const RVecF &ms, const RVecF &mi, const RVecF &jp, const RVecF &je,
-              const RVecF &ja, const RVecF &jm, const RVecF &jb, const RVecI &jid, unsigned run, unsigned lumi,
-              ULong64_t event) {
-        if (jp.size() < 4 || !one_lepton(ep, ee, ec, es, mp, me, mt, ms, mi)) return;
+  frame.Filter(one_lepton, kLepton).ForeachSlot(
+      [&sums](unsigned slot, const RVecF &jp, const RVecF &je, const RVecF &ja, const RVecF &jm, const RVecF &jb,
+              const RVecI &jid, unsigned run, unsigned lumi, ULong64_t event) {
+        if (jp.size() < 4) return;
         const uint64_t key = key_of(run, lumi, event);
         for (int v = 0; v < 3; ++v) {
           double pt[256], x[256], y[256], z[256], e[256], total = 0;
@@ -203,7 +197,7 @@ static Contents fused(ROOT::RDataFrame &frame, unsigned slots) {
                   sums[slot].fill(tags > 1, 4 + 2 * i, value, 1 - 0.075 * pt[i] / 50);
         }
       },
-      columns);
+      {"Jet_pt", "Jet_eta", "Jet_phi", "Jet_mass", "Jet_btagCSVV2", "Jet_jetId", "run", "luminosityBlock", "event"});
   static const char *names[11] = {"nominal", "pt_scale_up", "pt_res_up", "btag_var_0_up", "btag_var_0_down",
                                   "btag_var_1_up", "btag_var_1_down", "btag_var_2_up", "btag_var_2_down",
                                   "btag_var_3_up", "btag_var_3_down"};

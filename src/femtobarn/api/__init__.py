@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         survey_again,
         survey_plan,
     )
+    from femtobarn.api.training import TtbarTrained, ttbar_train
     from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
 
 _WHERE: Final = {
@@ -56,6 +57,7 @@ _WHERE: Final = {
     "RecordSources": "refrun_records",
     "Request": "inputs",
     "TtbarBench": "benchmark",
+    "TtbarTrained": "training",
     "TtbarFileset": "ttbar",
     "Validated": "ttbar",
     "SuggestRequest": "refrun",
@@ -96,6 +98,7 @@ _WHERE: Final = {
     "survey_plan": "surveys",
     "target_names": "export_targets",
     "ttbar_bench": "benchmark",
+    "ttbar_train": "training",
     "ttbar_fileset": "ttbar",
     "ttbar_validate": "ttbar",
 }
@@ -116,6 +119,7 @@ __all__ = [
     "SurveyRequest",
     "TtbarBench",
     "TtbarFileset",
+    "TtbarTrained",
     "Validated",
     "analysis_of",
     "check",
@@ -153,6 +157,7 @@ __all__ = [
     "target_names",
     "ttbar_bench",
     "ttbar_fileset",
+    "ttbar_train",
     "ttbar_validate",
 ]
 
