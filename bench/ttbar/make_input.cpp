@@ -39,7 +39,7 @@ int main(int argc, char **argv) {
   Float_t weight, met_pt, met_phi;
   const int most = 64;
   Float_t j_pt[most], j_eta[most], j_phi[most], j_mass[most], j_tag[most], j_qgl[most];
-  Int_t j_id[most], e_cut[most], g_id[most];
+  Int_t j_id[most], e_cut[most], e_charge[most], m_charge[most], g_id[most];
   Float_t e_pt[most], e_eta[most], e_phi[most], e_mass[most], e_sip[most];
   Float_t m_pt[most], m_eta[most], m_phi[most], m_mass[most], m_sip[most], m_iso[most];
   Bool_t m_tight[most];
@@ -59,6 +59,7 @@ int main(int argc, char **argv) {
   tree.Branch("Electron_mass", e_mass, "Electron_mass[nElectron]/F", 22000);
   tree.Branch("Electron_sip3d", e_sip, "Electron_sip3d[nElectron]/F", 27000);
   tree.Branch("Electron_cutBased", e_cut, "Electron_cutBased[nElectron]/I", 15000);
+  tree.Branch("Electron_charge", e_charge, "Electron_charge[nElectron]/I", 15000);
   tree.Branch("nJet", &n_jet, "nJet/i", 20000);
   tree.Branch("Jet_pt", j_pt, "Jet_pt[nJet]/F", 64000);
   tree.Branch("Jet_eta", j_eta, "Jet_eta[nJet]/F", 48000);
@@ -75,6 +76,7 @@ int main(int argc, char **argv) {
   tree.Branch("Muon_sip3d", m_sip, "Muon_sip3d[nMuon]/F", 23000);
   tree.Branch("Muon_pfRelIso04_all", m_iso, "Muon_pfRelIso04_all[nMuon]/F", 26000);
   tree.Branch("Muon_tightId", m_tight, "Muon_tightId[nMuon]/O", 8000);
+  tree.Branch("Muon_charge", m_charge, "Muon_charge[nMuon]/I", 15000);
   tree.Branch("MET_pt", &met_pt, "MET_pt/F", 17000);
   tree.Branch("MET_phi", &met_phi, "MET_phi/F", 13000);
   tree.Branch("nGenPart", &n_gen, "nGenPart/i", 11000);
@@ -113,6 +115,7 @@ int main(int argc, char **argv) {
       e_phi[j] = rounded(2 * M_PI * uniform() - M_PI, 12);
       e_mass[j] = rounded(0.01 * gauss(), 10);
       e_sip[j] = rounded(falling(0, 1.6), 10);
+      e_charge[j] = uniform() < 0.5 ? 1 : -1;
       e_cut[j] = uniform() < 0.55 ? 4 : int(4 * uniform());
     }
     for (unsigned j = 0; j < n_muon; ++j) {
@@ -122,6 +125,7 @@ int main(int argc, char **argv) {
       m_mass[j] = 0.10566f;
       m_sip[j] = rounded(falling(0, 1.5), 10);
       m_iso[j] = rounded(falling(0, 0.12), 10);
+      m_charge[j] = uniform() < 0.5 ? 1 : -1;
       m_tight[j] = uniform() < 0.8;
     }
     met_pt = rounded(falling(0, 50), 10);

@@ -21,7 +21,7 @@ from femtobarn.kernels.multijet import (
     order_by_pt,
     select_jets,
 )
-from femtobarn.kernels.permutations import assignment_features, permutations
+from femtobarn.kernels.permutations import FEATURES, assignment_features, permutations
 from femtobarn.read.columns import Events
 
 __all__ = ["PARTICLES", "Labelled", "labelled", "partons", "right_permutation"]
@@ -110,7 +110,8 @@ def _label(events: Events, index: NDArray[np.int64], jets: NDArray[np.int64]) ->
     """(n, 4) label of the quark nearest to each jet, 0 beyond the radius or if two jets share one."""
     generated = {name: events.jagged(name) for name in PARTICLES}
     offsets = generated["GenPart_pdgId"].offsets
-    kinds = partons(*(generated[name].values for name in PARTICLES[:3]), offsets)
+    pdg, mother, flags = (generated[name].values for name in PARTICLES[:3])
+    kinds = partons(pdg, mother, flags, offsets)
     eta, phi = generated["GenPart_eta"].values, generated["GenPart_phi"].values
     jet_eta, jet_phi = events.jagged("jet.eta").values, events.jagged("jet.phi").values
     labels = np.zeros(jets.shape, dtype=np.int64)
@@ -147,4 +148,6 @@ def labelled(events: Events, ctx: Context) -> Labelled:
     )  # fmt: skip
     tags = events.jagged(f"jet.{ctx.parameters.btag}").values[jets]
     numbers = events.flat("event")[index].astype(np.uint64)
-    return Labelled(numbers, features.reshape(len(index), len(table), -1), right[kept], tags, len(kept))
+    return Labelled(
+        numbers, features.reshape(len(index), len(table), len(FEATURES)), right[kept], tags, len(kept)
+    )

@@ -105,7 +105,8 @@ def train(data: Labelled, search: Search, *, cut: float) -> tuple[dict[str, Any]
         Too few events of one parity.
     """
     parity = (data.event % 2).astype(np.int64)
-    models, report = {}, {}
+    models: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     for name, which in PARITIES.items():
         own = parity == which
         if own.sum() < _FEWEST:
