@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     )
     from femtobarn.api.tagprobe import Resources, TnpPlan, TnpRequest, tnp, tnp_columns, tnp_plan, tnp_values
     from femtobarn.api.tnp_tools import merge_parquet, migrate_pickle, prepare_histograms, unprocessed
+    from femtobarn.api.training import TtbarTrained, ttbar_train
     from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
 
 _WHERE: Final = {
@@ -84,6 +85,7 @@ _WHERE: Final = {
     "TnpPlan": "tagprobe",
     "TnpRequest": "tagprobe",
     "TtbarBench": "benchmark",
+    "TtbarTrained": "training",
     "TtbarFileset": "ttbar",
     "Validated": "ttbar",
     "SuggestRequest": "refrun",
@@ -147,6 +149,7 @@ _WHERE: Final = {
     "tnp_plan": "tagprobe",
     "tnp_values": "tagprobe",
     "ttbar_bench": "benchmark",
+    "ttbar_train": "training",
     "ttbar_fileset": "ttbar",
     "ttbar_validate": "ttbar",
     "unprocessed": "tnp_tools",
@@ -177,6 +180,7 @@ __all__ = [
     "TnpRequest",
     "TtbarBench",
     "TtbarFileset",
+    "TtbarTrained",
     "Validated",
     "analysis_of",
     "brings_code",
@@ -234,6 +238,7 @@ __all__ = [
     "tnp_values",
     "ttbar_bench",
     "ttbar_fileset",
+    "ttbar_train",
     "ttbar_validate",
     "unprocessed",
     "use_network",

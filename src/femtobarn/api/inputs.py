@@ -12,7 +12,7 @@ from femtobarn.catalog import RELEASES, datasets_from_files, read_fileset
 from femtobarn.catalog.addresses import is_address, split_name
 from femtobarn.config.parameters import read_parameters
 from femtobarn.config.runfile import RunFile, read_run_file, resolve_files, resolve_path
-from femtobarn.errors import UsageError
+from femtobarn.errors import UsageError, nearest
 from femtobarn.records import Dataset
 from femtobarn.run.directory import RunSettings
 from femtobarn.run.plan import Sizing
@@ -22,6 +22,8 @@ __all__ = ["Request", "Resolved", "by_release", "resolve"]
 
 _NOTHING_ASKED: Final = Resources()
 _RUN_FILE: Final = (".yaml", ".yml", ".json")
+#: What may be kept for the next run besides the outcomes of parts.
+CACHES: Final = ("outcomes", "columns")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,7 @@ class Request:
     steps_per_part: int | None = None
     allow_missing: bool = False
     fresh: bool = False
+    cache: str | None = None
     command: Sequence[str] = ()
 
 
@@ -79,6 +82,7 @@ class Resolved:
     out: str | None
     allow_missing: bool
     fresh: bool
+    cache: str = "outcomes"
     command: tuple[str, ...] = field(default=())
 
 
@@ -128,8 +132,16 @@ def resolve(request: Request) -> Resolved:
         out=request.out or (file.out if file is not None else None),
         allow_missing=request.allow_missing or bool(getattr(execution, "allow_missing", False)),
         fresh=request.fresh or bool(getattr(execution, "fresh", False)),
+        cache=_cache(pick(request.cache, "cache")),
         command=tuple(request.command),
     )
+
+
+def _cache(kind: str | None) -> str:
+    if kind not in (None, *CACHES):
+        raise UsageError(f"there is no cache {kind!r}", near=nearest(str(kind), CACHES),
+                         action="choose one of " + ", ".join(CACHES))  # fmt: skip
+    return kind or "outcomes"
 
 
 def _absolute(option: str) -> str:

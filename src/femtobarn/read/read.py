@@ -9,7 +9,7 @@ import numpy as np
 
 from femtobarn.errors import DataError, nearest
 from femtobarn.kernels.jagged import Jagged
-from femtobarn.read.columns import Column, Events
+from femtobarn.read.columns import Column, Events, widened
 from femtobarn.read.source import Source
 
 __all__ = ["check_unit", "expand_columns", "missing_columns", "read_events", "require_columns"]
@@ -77,7 +77,9 @@ def read_events(
     absent = set(missing_columns(source, optional))
     names = [*needed, *(name for name in optional if name not in absent and name not in needed)]
     resolved = {name: source.schema.resolve(name) for name in names}
-    raw = source.read(list(dict.fromkeys(branch.name for branch in resolved.values())), start, stop)
+    # What a source can give in the file's own precision is widened when it is asked for.
+    read = getattr(source, "read_stored", source.read)
+    raw = read(list(dict.fromkeys(branch.name for branch in resolved.values())), start, stop)
     columns = {name: _scaled(raw[branch.name], branch.scale) for name, branch in resolved.items()}
     return Events(stop - start, columns)
 
@@ -85,6 +87,7 @@ def read_events(
 def _scaled(column: Column, scale: float) -> Column:
     if scale == 1.0:
         return column
+    column = widened(column)
     if isinstance(column, Jagged):
         return column.like(column.values * scale)
     return column * scale

@@ -17,6 +17,7 @@ from femtobarn.errors import DataError, FemtobarnError
 from femtobarn.net import bytes_received
 from femtobarn.outcome import Outcome
 from femtobarn.read import Events, Source, open_source, read_events
+from femtobarn.read.columncache import CachedColumns
 from femtobarn.records import Dataset, Part
 from femtobarn.run.fingerprint import source_fingerprint
 from femtobarn.run.plan import FilePlan
@@ -37,6 +38,8 @@ class Job:
     #: Of the code that workers elsewhere must have; empty where they cannot differ.
     version: str = ""
     source: str = ""
+    #: Folder of columns that are kept uncompressed; empty for none.
+    columns: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class Worker:
             _refuse_other_code(job, self._analysis)
         self._parameters = self._analysis.parameters(**job.parameters)
         self._store = Store(Path(job.store))
+        self._kept = Path(job.columns) if job.columns else None
         self._histograms = self._analysis.histograms_for(self._parameters)
         self._resources: Mapping[str, Any] | None = None
         self._loaded: dict[Resource, Any] = {}
@@ -214,6 +218,8 @@ class Worker:
                     where=url,
                     action="plan and process it anew with: femtobarn resume RUN",
                 )
+            if self._kept is not None and stamp is not None and not source.objects:
+                source = CachedColumns(source, self._kept, stamp=stamp[1])
             known = _Open(source, stamp)
         self._files[url] = known
         while len(self._files) > _OPEN_FILES:
