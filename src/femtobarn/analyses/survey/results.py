@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from femtobarn.analyses.survey.parameters import SurveyParameters
-from femtobarn.analyses.survey.spectra import Row, histogram, rows
+from femtobarn.analyses.survey.spectra import Row, histogram, histogram_name, rows, whole
 from femtobarn.analysis import Stored
 from femtobarn.export.bumpnet import LoaderCuts, Verdict, export_bumpnet
 from femtobarn.export.th1 import Histogram1D, root_file
@@ -21,9 +21,6 @@ from femtobarn.stats.bump import Injection, SpectrumToSearch, search_all
 from femtobarn.units import PB_PER_FB
 
 __all__ = ["bumpnet", "files", "headline", "infer", "search", "tables", "verdict"]
-
-#: Spectra with fewer bins are not searched at all (they are not even listed: there are thousands).
-_SEARCHED_BINS: Final = 12
 
 
 def tables(stored: Stored) -> dict[str, dict[str, list[Any]]]:
@@ -245,14 +242,16 @@ def verdict(stored: Stored) -> str:
     return f"no histogram was made: {_why_none(stored, found, parameters)}"
 
 
+def _reason(row: Row, parameters: SurveyParameters) -> str:
+    """Why a signature is not exported, without the numbers that tell it from others."""
+    few = f"of a final state with fewer than {parameters.min_events} events"
+    return row.reason if row.reason.startswith("no mass") else few
+
+
 def _why_none(stored: Stored, found: Sequence[Row], parameters: SurveyParameters) -> str:
     reasons: dict[str, int] = {}
     for row in found:
-        text = (
-            row.reason
-            if row.reason.startswith("no mass")
-            else f"of a final state with fewer than {parameters.min_events} events"
-        )
+        text = _reason(row, parameters)
         reasons[text] = reasons.get(text, 0) + 1
     large = sum(
         int((item.state_events >= parameters.min_events).sum()) for item in stored.outcome.spectra.values()
@@ -289,21 +288,24 @@ def bumpnet(
 
 
 def to_search(stored: Stored) -> list[SpectrumToSearch]:
-    """Exported spectra that are long enough to be searched."""
+    """The whole spectra of all exported signatures, beyond their gaps too: no cut may hide a bump."""
     parameters: SurveyParameters = stored.parameters
     several = len(stored.outcome.spectra) > 1
     out = []
     for row in rows(stored):
         if not row.exported:
             continue
-        one = histogram(row, parameters, parameters.widths[0], naming="bumpnet", grid=parameters.grid_width)
-        if one is None or len(one.values) < _SEARCHED_BINS:
-            continue
+        counts, edges, outside = whole(row, parameters)
         masked = None
         if parameters.resonances == "mask" and row.combination.leptons_only:
-            masked = mask_resonances(one.edges)
-        name = f"{row.dataset}/{one.name}" if several else one.name
-        out.append(SpectrumToSearch(name, one.values, one.edges, masked, f"{row.dataset}/{row.state}"))
+            masked = mask_resonances(edges)
+        name = histogram_name(row, parameters, parameters.widths[0], naming="bumpnet")
+        name = f"{row.dataset}/{name}" if several else name
+        out.append(
+            SpectrumToSearch(
+                name, counts, edges, masked, f"{row.dataset}/{row.state}", whole=True, outside=outside
+            )
+        )
     return out
 
 
@@ -311,7 +313,18 @@ def search(
     stored: Stored, *, toys: int = 400, seed: int = 1, injection: Injection | None = None
 ) -> dict[str, Any]:
     """``search`` of fit.json."""
-    return search_all(to_search(stored), toys=toys, seed=seed, injection=injection)
+    found = search_all(to_search(stored), toys=toys, seed=seed, injection=injection)
+    reasons: dict[str, int] = {}
+    for row in rows(stored):
+        if not row.exported:
+            text = _reason(row, stored.parameters)
+            reasons[text] = reasons.get(text, 0) + 1
+    for item in found["histograms"]:
+        if item["status"].startswith("only "):
+            text = "fewer bins or entries than a search needs"
+            reasons[text] = reasons.get(text, 0) + 1
+    found["global"]["not_searched"] = reasons
+    return found
 
 
 def infer(stored: Stored) -> dict[str, Any]:
@@ -336,4 +349,9 @@ def headline(stored: Stored, fitted: Mapping[str, Any]) -> str:
             f" Smallest probability among {found['n_histograms']} searched spectra: {found['best']}, "
             f"p = {found['p_global']:.2g} after all trials."
         )
+        if found["poorly_described"]:
+            text += (
+                f" No smooth background describes {len(found['poorly_described'])} of them: "
+                "an excess there may be its fault."
+            )
     return text
