@@ -291,6 +291,12 @@ class RootTree:
         self.size = int(file.file.fEND)
         self.branches = _branch_names(self._tree)
 
+    @property
+    def title(self) -> str:
+        """What the tree says it is: the title of a TTree, the description of an RNTuple."""
+        name = "title" if hasattr(self._tree, "title") else "description"
+        return str(getattr(self._tree, name, ""))
+
     def clusters(self, branches: Sequence[str] = ()) -> list[int]:
         with reading(self.ref.url, ": its clusters"):
             if hasattr(self._tree, "cluster_summaries"):

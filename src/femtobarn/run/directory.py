@@ -259,7 +259,9 @@ def _counted(warnings: Mapping[str, int]) -> list[str]:
 
 
 def _origin(plan: Plan) -> str:
-    return "toy" if any(d.metadata.get("origin") == "toy" for d in plan.datasets) else ""
+    """``toy`` if any input says that it was generated here: its dataset, or the file itself."""
+    stated = any(d.metadata.get("origin") == "toy" for d in plan.datasets)
+    return "toy" if stated or any(file.toy for file in plan.files) else ""
 
 
 def _libraries() -> dict[str, str]:

@@ -28,7 +28,7 @@ from femtobarn.read import (
     require_columns,
     schema_names,
 )
-from femtobarn.records import Dataset, FileRef, Part
+from femtobarn.records import TOY_TITLE, Dataset, FileRef, Part
 from femtobarn.run.fingerprint import digest, schema_digest, versions
 from femtobarn.run.planfile import to_json
 from femtobarn.run.store import cache_root
@@ -38,7 +38,7 @@ __all__ = ["FilePlan", "Plan", "Sizing", "make_plan"]
 log: Final = logging.getLogger("femtobarn.run")
 
 #: Of the remembered facts; a change makes them anew.
-_PROBE_VERSION: Final = 2
+_PROBE_VERSION: Final = 3
 _TARGET_EVENTS: Final = 200_000
 _TARGET_BYTES: Final = 64 * 2**20
 _PROBES: Final = 8
@@ -71,6 +71,7 @@ class FilePlan:
     size: int = 0
     needed_bytes: int = 0
     missing_optional: tuple[str, ...] = ()
+    toy: bool = False
     error: str = ""
 
 
@@ -258,7 +259,7 @@ def _check_identity(ref: FileRef, facts: Mapping[str, Any]) -> None:
 
 def _file_plan(dataset: str, ref: FileRef, facts: Mapping[str, Any]) -> FilePlan:
     known = {key: facts[key] for key in ("entries", "uuid", "size", "tree")}
-    return FilePlan(dataset, replace(ref, **known), schema=facts["schema"], **known)
+    return FilePlan(dataset, replace(ref, **known), schema=facts["schema"], toy=facts["toy"], **known)
 
 
 def _facts(ref: FileRef, schemas: tuple[str, ...]) -> dict[str, Any]:
@@ -280,6 +281,7 @@ def _facts(ref: FileRef, schemas: tuple[str, ...]) -> dict[str, Any]:
             "size": source.size,
             "clusters": source.clusters(),
             "columns": not source.objects,
+            "toy": getattr(source, "title", "") == TOY_TITLE,
             "branch_bytes": {name: source.stored_bytes([name]) for name in sorted(source.branches)},
         }
     finally:
