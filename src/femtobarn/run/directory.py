@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import logging
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -16,7 +17,7 @@ import numpy as np
 import femtobarn
 from femtobarn.analysis import Analysis, Stored
 from femtobarn.errors import StoreError, UsageError
-from femtobarn.hists import Compensated, Histogram, read_hists, read_spectra, write_hists
+from femtobarn.hists import Compensated, Histogram, Spectra, read_hists, read_spectra, write_hists
 from femtobarn.outcome import CutRow, Outcome, Shard
 from femtobarn.records import NOMINAL, Dataset
 from femtobarn.run.arrays import write_arrays
@@ -35,8 +36,11 @@ from femtobarn.run.files import (
 from femtobarn.run.fingerprint import source_fingerprint, versions
 from femtobarn.run.plan import Plan
 from femtobarn.run.planfile import to_text
+from femtobarn.run.store import Store, cache_root
 
 __all__ = ["RunDirectory", "RunSettings"]
+
+log: Final = logging.getLogger("femtobarn.run")
 
 #: Versions of libraries that a reader of a manifest may want; looked up without importing them.
 _LIBRARIES: Final = ("awkward", "boost-histogram", "hist", "numba", "numpy", "scipy", "uhi", "uproot")
@@ -166,6 +170,7 @@ class RunDirectory:
         }
         with replacing(self.path / "hists.zip") as scratch:
             write_hists(scratch, outcome.histograms.values(), categories, outcome.spectra)
+        self._remember(outcome.spectra)
         write_arrays(self.path, outcome.spectra)
         cutflow = {
             name: [
@@ -195,6 +200,21 @@ class RunDirectory:
                 manifest[key] = value
         write_json(self.manifest_path, manifest)
 
+    def _remember(self, surveys: Mapping[str, Spectra]) -> None:
+        """Keep surveys in the cache as well: a hundred thousand JSON entries take their time to read."""
+        if surveys:
+            bare = {name: replace(item, kept=[]) for name, item in surveys.items()}
+            try:
+                _surveys().save(_sha256(self.path / "hists.zip"), Outcome(spectra=bare))
+            except StoreError as error:
+                log.warning("%s", error)
+
+    def _spectra(self) -> dict[str, Spectra]:
+        """The surveys in ``hists.zip``: from the cache if it remembers this very file."""
+        path = self.path / "hists.zip"
+        known = _surveys().load(_sha256(path), part=0)
+        return known.spectra if known is not None else read_spectra(path)
+
     def stored(self, analysis: Analysis) -> Stored:
         """The finished run, as inference, plots and reports are handed it."""
         manifest = self.manifest()
@@ -203,9 +223,7 @@ class RunDirectory:
                              action=f"femtobarn resume {self.path}")  # fmt: skip
         entries = manifest["datasets"]
         datasets = tuple(Dataset(name, (), entry["metadata"]) for name, entry in entries.items())
-        outcome = Outcome(
-            histograms=read_hists(self.path / "hists.zip"), spectra=read_spectra(self.path / "hists.zip")
-        )
+        outcome = Outcome(histograms=read_hists(self.path / "hists.zip"), spectra=self._spectra())
         for name, entry in entries.items():
             outcome.facts[name] = {key: tuple(values) for key, values in entry["facts"].items()}
             outcome.sums[name] = {key: Compensated(*pair) for key, pair in entry["sums"].items()}
@@ -239,6 +257,17 @@ def _resources(analysis: Analysis, parameters: Mapping[str, Any]) -> dict[str, d
         for name, one in declared.items()
         if Path(one.path).is_file()
     }
+
+
+def _surveys() -> Store:
+    return Store(cache_root() / "surveys")
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise StoreError(f"cannot be read: {error}", where=str(path), action="repeat the run") from error
 
 
 def _processes(histogram: Histogram, datasets: Sequence[str]) -> Sequence[str]:

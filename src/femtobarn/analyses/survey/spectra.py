@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,8 +50,15 @@ class Row:
         return f"{self.state}_{self.combination.name}"
 
 
-def rows(stored: Stored) -> Iterator[Row]:
+def rows(stored: Stored) -> Sequence[Row]:
     """All signatures, sorted by dataset, final state and combination."""
+    known: Sequence[Row] | None = stored.memo.get("survey.rows")
+    if known is None:
+        known = stored.memo["survey.rows"] = tuple(_rows(stored))
+    return known
+
+
+def _rows(stored: Stored) -> Iterator[Row]:
     parameters: SurveyParameters = stored.parameters
     combos = parameters.combination_list()
     for dataset, spectra in sorted(stored.outcome.spectra.items()):
@@ -61,8 +68,9 @@ def rows(stored: Stored) -> Iterator[Row]:
             range(len(spectra)),
             key=lambda i: (spectra.names[int(spectra.of[i])], spectra.items[spectra.item[i]]),
         )
+        totals = spectra.totals().tolist()
         for i in order:
-            spectrum = spectra.spectrum(i)
+            spectrum = spectra.spectrum(i, totals[i])
             state = spectra.names[spectrum.state]
             combo = combos[spectrum.item]
             values = arrays.get((state, combo.name))
