@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from femtobarn.api.results import finish, plot
 from femtobarn.api.runs import Finished, merge, plan, run
 from femtobarn.config.parameters import read_parameters
 from femtobarn.config.survey import TASKS, SurveyConfig, read_survey_config
-from femtobarn.errors import UsageError, nearest
+from femtobarn.errors import LossError, UsageError, nearest
 from femtobarn.run.directory import RunDirectory
 from femtobarn.run.engine import Progress
 from femtobarn.run.files import write_json
@@ -20,7 +21,11 @@ from femtobarn.run.plan import Plan
 
 __all__ = ["SurveyPlan", "SurveyRequest", "survey", "survey_again", "survey_plan"]
 
+log: Final = logging.getLogger("femtobarn.api")
+
 _ANALYSIS: Final = "survey"
+#: What a worker process holds while it fills spectra (measured on 200 000 events a part).
+_WORKER_MB: Final = 600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +80,11 @@ def survey_plan(request: SurveyRequest) -> SurveyPlan:
     return SurveyPlan(planned, len(resolved.parameters.combination_list()), config.notes)
 
 
+def shows_progress(request: SurveyRequest) -> bool:
+    """Whether the configuration wants a progress bar."""
+    return _config(request).show_progress
+
+
 def survey(
     request: SurveyRequest, *, progress: Callable[[Plan], Progress] | None = None
 ) -> tuple[Finished, tuple[str, ...]]:
@@ -91,7 +101,7 @@ def survey(
     house = _house(request, config)
     part = request.slice or config.slice
     try:
-        finished = run(house, part=part, progress=progress)
+        finished = _with_retries(house, config, part, progress)
     finally:
         _note(Path(house.out or ""), config.notes)
     if part is not None:
@@ -100,6 +110,23 @@ def survey(
             {"schema_version": 1, "slice": list(part), **finished.result.summary.to_json()},
         )
     return finished, config.notes
+
+
+def _with_retries(
+    house: Request, config: SurveyConfig, part: tuple[int, int] | None,
+    progress: Callable[[Plan], Progress] | None,
+) -> Finished:  # fmt: skip
+    """Run; try parts that failed again, as often as the configuration says. What is done stays done."""
+    for tries in range(config.retries + 1):
+        try:
+            return run(replace(house, fresh=house.fresh and not tries), part=part, progress=progress)
+        except LossError as error:
+            if tries == config.retries:
+                raise
+            log.warning(
+                "%s; trying again (%d of %d)", error.what.split("\n", 1)[0], tries + 1, config.retries
+            )
+    raise AssertionError("unreachable")
 
 
 def survey_again(run_dir: str | Path, *, merge_only: bool) -> Finished | list[Path]:
@@ -182,6 +209,8 @@ def _house(request: SurveyRequest, config: SurveyConfig) -> Request:
             where=config.file,
             action="download them and use --files DATASET=GLOB",
         )
+    if parameters.deduplicate and parameters.duplicates is None:
+        parameters = parameters.model_copy(update={"duplicates": _duplicates(request, config, parameters)})
     return Request(
         what=_ANALYSIS, files=request.files, fileset=request.fileset,
         parameters=parameters.model_dump(mode="json"), out=request.run_dir or _default_directory(config),
@@ -190,6 +219,18 @@ def _house(request: SurveyRequest, config: SurveyConfig) -> Request:
         max_events=request.max_events, allow_missing=request.allow_missing, fresh=request.fresh,
         command=request.command,
     )  # fmt: skip
+
+
+def _duplicates(request: SurveyRequest, config: SurveyConfig, parameters: Any) -> str:
+    """Look for repeated events in all files; where the list is kept."""
+    from femtobarn.analyses.survey import schemas
+    from femtobarn.api.inputs import datasets_of
+    from femtobarn.catalog.duplicates import find_duplicates, write_duplicates
+
+    datasets = datasets_of(request.files, request.fileset)
+    most = _least(request.max_files, config.max_files)
+    used = {} if most is None else {dataset.name: most for dataset in datasets}
+    return str(write_duplicates(find_duplicates(datasets, schemas(parameters), used)))
 
 
 def _where(config: SurveyConfig, path: Sequence[Any]) -> str:
@@ -206,9 +247,13 @@ def _workers(request: SurveyRequest, config: SurveyConfig) -> int | None:
     """An upper limit in the configuration counts only where it is one."""
     import os
 
-    if request.workers is not None or config.processes is None:
+    if request.workers is not None:
         return request.workers
-    return config.processes if config.processes < (os.cpu_count() or 1) else None
+    cores = os.cpu_count() or 1
+    limits = [cores, config.processes or cores]
+    if config.memory_mb is not None:
+        limits.append(max(int(config.memory_mb / _WORKER_MB), 1))
+    return min(limits) if min(limits) < cores else None
 
 
 def _least(*values: int | None) -> int | None:

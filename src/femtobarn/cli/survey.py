@@ -83,7 +83,8 @@ def survey(
         _show_plan(api.survey_plan(request), as_json=json)
         return
     with progress() as bar:
-        finished, notes = api.survey(request, progress=bar)
+        shown = bar if api.shows_progress(request) else None
+        finished, notes = api.survey(request, progress=shown)
     for note in notes:
         say(f"note: {note}")
     show_finished(finished, as_json=json)

@@ -62,8 +62,8 @@ def read_events(
     absent = set(missing_columns(source, optional))
     names = [*needed, *(name for name in optional if name not in absent and name not in needed)]
     resolved = {name: source.schema.resolve(name) for name in names}
-    raw = source.read(list(dict.fromkeys(branch.name for branch in resolved.values())), start, stop)
-    columns = {name: _scaled(raw[branch.name], branch.scale) for name, branch in resolved.items()}
+    raw = source.read(list(dict.fromkeys(branch.address for branch in resolved.values())), start, stop)
+    columns = {name: _scaled(raw[branch.address], branch.scale) for name, branch in resolved.items()}
     return Events(stop - start, columns)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from femtobarn.errors import DataError, FemtobarnError, nearest
-from femtobarn.read.columns import Column, to_column
+from femtobarn.read.columns import Column, to_column, view_of
 from femtobarn.read.models import restore_models
 from femtobarn.read.schema import RAW, Schema, find_schema, schema_names
 from femtobarn.records import FileRef
@@ -309,9 +309,10 @@ class RootTree:
         """Read one branch after the other, so that a damaged basket names its branch."""
         found: dict[str, Column] = {}
         for branch in branches:
-            with reading(self.ref.url, f" at branch {branch!r}, entries {start}-{stop}"):
-                array = self._tree[branch].array(entry_start=start, entry_stop=stop, library="ak")
-                column = to_column(array)
+            name, _, view = branch.partition("#")
+            with reading(self.ref.url, f" at branch {name!r}, entries {start}-{stop}"):
+                array = self._tree[name].array(entry_start=start, entry_stop=stop, library="ak")
+                column = to_column(view_of(array, view))
             if len(column) != stop - start:
                 raise DataError(
                     f"branch {branch!r} gave {len(column)} of {stop - start} entries", where=self.ref.url

@@ -171,7 +171,7 @@ class RunDirectory:
         with replacing(self.path / "hists.zip") as scratch:
             write_hists(scratch, outcome.histograms.values(), categories, outcome.spectra)
         self._remember(outcome.spectra)
-        write_arrays(self.path, outcome.spectra)
+        write_arrays(self.path, outcome.spectra, manifest["parameters"].get("arrays_format", "npy"))
         cutflow = {
             name: [
                 {"cut": c.cut, "events": c.events, "sumw": c.sumw, "sumw2": c.sumw2}

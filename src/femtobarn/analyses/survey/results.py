@@ -11,6 +11,7 @@ import numpy as np
 
 from femtobarn.analyses.survey.parameters import SurveyParameters
 from femtobarn.analyses.survey.spectra import Row, histogram, histogram_name, rows, whole
+from femtobarn.analyses.survey.weighting import factors
 from femtobarn.analysis import Stored
 from femtobarn.export.bumpnet import LoaderCuts, Verdict, export_bumpnet
 from femtobarn.export.th1 import Histogram1D, root_file
@@ -18,7 +19,6 @@ from femtobarn.kernels.exact import rounded
 from femtobarn.physics.resonances import RESONANCES, mask_resonances
 from femtobarn.run.files import read_json
 from femtobarn.stats.bump import Injection, SpectrumToSearch, search_all
-from femtobarn.units import PB_PER_FB
 
 __all__ = ["bumpnet", "files", "headline", "infer", "search", "tables", "verdict"]
 
@@ -65,29 +65,6 @@ def _cells(row: Row) -> tuple[Any, ...]:
         row.dataset, row.state, row.combination.name, s.n, s.total, s.low, s.high, s.sumw, s.sumw2,
         s.overflow, *after, "exported" if row.exported else "rejected", row.reason,
     )  # fmt: skip
-
-
-def factors(stored: Stored) -> dict[str, float]:
-    """Factor of each dataset's sums of weights: luminosity x cross-section / sum of weights, else 1."""
-    parameters: SurveyParameters = stored.parameters
-    out = {}
-    for dataset in stored.datasets:
-        weighting, about = parameters.weighting, dataset.metadata
-        out[dataset.name] = 1.0
-        if not weighting.enabled or dataset.kind == "data" or about.get("xsec") is None:
-            continue
-        campaign = str(about.get("campaign", ""))
-        lumi = weighting.luminosity_by_campaign.get(campaign, weighting.target_luminosity_fb)
-        sumw = about.get("sumw")
-        sumw = (
-            sumw * stored.fraction_processed(dataset.name)
-            if sumw
-            else stored.outcome.sum_of(dataset.name, "sumw")
-        )
-        if lumi is not None and sumw:
-            scale = float(about["xsec"]) * float(about.get("kfactor", 1.0)) * float(about.get("filteff", 1.0))
-            out[dataset.name] = scale * lumi * PB_PER_FB / float(sumw)
-    return out
 
 
 def files(stored: Stored) -> Iterator[tuple[str, bytes]]:
