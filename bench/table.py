@@ -48,7 +48,8 @@ def line(row: dict) -> str:
 def table(path: Path = RESULTS) -> str:
     rows = json.loads(path.read_text())["rows"]
     head = (
-        "| work | peer | ours, CPU s | peer, CPU s | wall s, ours / peer | ratio: median (range) | same answer? |\n"
+        "| work | peer | ours, CPU s | peer, CPU s | wall s, ours / peer | ratio: median (range) "
+        "| same answer? |\n"
         "|---|---|---|---|---|---|---|\n"
     )
     return head + "\n".join(line(row) for row in rows)
