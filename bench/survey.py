@@ -118,7 +118,7 @@ def main() -> None:
             "whole_command": round(QUOTED_S * asked.events / QUOTED_EVENTS / few["cpu_s"], 1),
         },
         "identical": "no: the predecessor's spectra are wrong (specification of the survey)",
-        "note": "pass_cpu_s: reading, classifying and filling; cpu_s: with imports, tables, ROOT file, plots, report",
+        "note": "pass_cpu_s: reading, classifying, filling; cpu_s: with imports, tables, ROOT file and report",
     }
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps({"schema_version": 1, "rows": [row]}, indent=1, sort_keys=True) + "\n")

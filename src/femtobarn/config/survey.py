@@ -63,6 +63,7 @@ class SurveyConfig:
     part_bytes: int | None = None
     memory_mb: float | None = None
     retries: int = 3
+    write_parsed: bool = False
     show_progress: bool = True
     skipped_bins: float = 0.0
     notes: tuple[str, ...] = ()
@@ -138,6 +139,7 @@ class _Adapter:
             memory_mb=parsing.get("env_threshold_memory_mb"),
             retries=3 if retries is None else int(retries),
             show_progress=parsing.get("show_progress_bar") is not False,
+            write_parsed=bool(self._sections.get("femtobarn", {}).get("write_parsed")),
             skipped_bins=float(self._parameters.get("skipped_bins", 0.0)),
             notes=tuple(self._notes),
             where=MappingProxyType(self._where),
@@ -394,12 +396,6 @@ class _Adapter:
         self._parameters["keep_arrays"] = arrays in ("npy", "parquet") or legacy
         if arrays == "parquet":
             self._put("arrays_format", arrays, ("femtobarn", "arrays"))
-        if own.get("write_parsed"):
-            self._problems.add(
-                "writing parsed events is not supported",
-                path=("femtobarn", "write_parsed"),
-                action="leave it out: events are processed as they are read",
-            )
 
     def _selection(self, selection: Any) -> None:
         path = ("femtobarn", "selection")

@@ -163,6 +163,12 @@ class Spectra:
             **_spectra(self, other),
         )
 
+    def events_of_states(self) -> Ints:
+        """(s,) events of each state; where only values were known, as many as its largest spectrum has."""
+        most = np.zeros(len(self.state), dtype=np.int64)
+        np.maximum.at(most, np.searchsorted(self.state, self.of), self.n)
+        return np.where(self.state_events > 0, self.state_events, most)
+
     def same(self, other: Spectra) -> bool:
         """Whether two surveys agree bit for bit."""
         return (self.grid, self.states_of, self.items, self.weighted) == (

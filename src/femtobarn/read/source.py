@@ -64,6 +64,10 @@ def open_source(ref: FileRef, schemas: Sequence[str] = ()) -> Source:
     suffix = ref.url.rsplit("/", 1)[-1].rsplit(".", 1)[-1].lower()
     if "://" not in ref.url:
         _check_local(ref.url)
+    if suffix == "npy" and "://" not in ref.url:
+        from femtobarn.read.arrays import ArrayFile
+
+        return ArrayFile(ref)
     if suffix in ("csv", "parquet"):
         from femtobarn.read.tables import open_table
 
@@ -83,6 +87,12 @@ def _check_local(url: str) -> None:
         raise DataError("cannot be read (permission denied)", where=url)
     if path.stat().st_size == 0:
         raise DataError("is empty (0 bytes)", where=url, action="fetch it again")
+    with path.open("rb") as stream:
+        if stream.read(64).lstrip().startswith(b"HepMC"):
+            raise DataError(
+                "is HepMC text: generated particles, no reconstructed events", where=url,
+                action="choose files of reconstructed events (ROOT)",
+            )  # fmt: skip
 
 
 @contextmanager

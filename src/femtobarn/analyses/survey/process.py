@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from femtobarn.analyses.survey.arrays import spectra_of_array
 from femtobarn.analyses.survey.parameters import Cuts, SurveyParameters
 from femtobarn.analysis import Columns, Context, Selection
 from femtobarn.errors import DataError
@@ -34,7 +35,7 @@ from femtobarn.read.columns import Events
 from femtobarn.read.schema import Schema
 from femtobarn.records import Dataset
 
-__all__ = ["columns", "process"]
+__all__ = ["Selected", "columns", "process", "select"]
 
 _IDS: Final = ("run", "lumi", "event")
 
@@ -52,6 +53,8 @@ def wanted_types(parameters: SurveyParameters) -> tuple[str, ...]:
 def columns(parameters: SurveyParameters, schema: str, dataset: Dataset) -> Columns:
     """What the selection reads from a file of this schema."""
     table = find_schema(schema)
+    if table.format == "arrays":
+        return Columns(())
     needed: list[str] = []
     optional: list[str] = []
     charged = parameters.z_objects or parameters.charge_tags
@@ -103,10 +106,17 @@ def _extra_names(parameters: SurveyParameters, kind: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def process(events: Events, ctx: Context) -> Outcome:
-    """Classify the events of a part and accumulate all masses."""
-    parameters: SurveyParameters = ctx.parameters
-    out = ctx.outcome()
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Events after the cuts on events and numbers of objects; all kept objects; weights, if there are any."""
+
+    selection: Selection
+    objects: dict[str, Objects]
+    weight: NDArray[np.float64] | None
+
+
+def select(events: Events, ctx: Context, out: Outcome) -> Selected:
+    """Choose objects and events; what had to be left out is noted in the outcome."""
     weight = _weights(events, ctx, out)
     selection = Selection(len(events), 1.0 if weight is None else weight)
     _event_cuts(events, ctx, selection)
@@ -115,12 +125,26 @@ def process(events: Events, ctx: Context) -> Outcome:
     for kind, item in objects.items():
         counts[:, TYPES.index(kind)] = item.counts
     selection.require("particle_counts", _counts_pass(counts, ctx))
+    return Selected(selection, objects, weight)
+
+
+def process(events: Events, ctx: Context) -> Outcome:
+    """Classify the events of a part and accumulate all masses."""
+    parameters: SurveyParameters = ctx.parameters
+    out = ctx.outcome()
+    if find_schema(ctx.schema).format == "arrays":
+        out.spectra[ctx.dataset.name] = spectra_of_array(
+            events, ctx, empty_spectra(parameters, weighted=False)
+        )
+        return out
+    chosen_ones = select(events, ctx, out)
+    selection, objects, weight = chosen_ones.selection, chosen_ones.objects, chosen_ones.weight
     tags = charge_tags(objects, len(events)) if parameters.charge_tags else None
     used = {kind: item for kind, item in objects.items() if kind in (*parameters.objects, "zbosons")}
     momenta = _momenta(used, ctx)
     if parameters.z_objects:
         used, momenta = make_z(used, momenta)
-    combined = np.zeros_like(counts)
+    combined = np.zeros((len(events), len(TYPES)), dtype=np.int64)
     for kind, item in used.items():
         combined[:, TYPES.index(kind)] = item.counts
     selection.require("has_objects", combined.sum(axis=1) > 0)

@@ -27,12 +27,13 @@ def tables(stored: Stored) -> dict[str, dict[str, list[Any]]]:
     """``final_states.csv``, ``signatures.csv`` and, where asked for, the known resonances."""
     states: dict[str, list[Any]] = {"dataset": [], "final_state": [], "events": [], "sumw": []}
     for dataset, spectra in sorted(stored.outcome.spectra.items()):
-        sumw = rounded(spectra.state_sumw) if spectra.weighted else spectra.state_events.astype(np.float64)
+        sumw = (
+            rounded(spectra.state_sumw) if spectra.weighted else spectra.events_of_states().astype(np.float64)
+        )
+        events = spectra.events_of_states().tolist()
         named = [(spectra.names[int(code)], i) for i, code in enumerate(spectra.state)]
         for name, i in sorted(named):
-            for key, value in zip(
-                states, (dataset, name, int(spectra.state_events[i]), float(sumw[i])), strict=True
-            ):
+            for key, value in zip(states, (dataset, name, events[i], float(sumw[i])), strict=True):
                 states[key].append(value)
     signatures: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     for row in rows(stored):
@@ -204,7 +205,7 @@ def _counted(reasons: Iterable[str]) -> dict[str, int]:
 def verdict(stored: Stored) -> str:
     """Why a survey is no result: nothing was classified, or no histogram came out though asked for."""
     parameters: SurveyParameters = stored.parameters
-    classified = sum(int(item.state_events.sum()) for item in stored.outcome.spectra.values())
+    classified = sum(int(item.events_of_states().sum()) for item in stored.outcome.spectra.values())
     if not classified:
         cuts = "; ".join(
             f"{name}: " + ", ".join(f"{count.cut} {count.events}" for count in stored.outcome.cutflow(name))
@@ -231,7 +232,8 @@ def _why_none(stored: Stored, found: Sequence[Row], parameters: SurveyParameters
         text = _reason(row, parameters)
         reasons[text] = reasons.get(text, 0) + 1
     large = sum(
-        int((item.state_events >= parameters.min_events).sum()) for item in stored.outcome.spectra.values()
+        int((item.events_of_states() >= parameters.min_events).sum())
+        for item in stored.outcome.spectra.values()
     )
     with_combination = {(row.dataset, row.state) for row in found if "fewer than" not in row.reason}
     parts = [f"{number} signatures {text}" for text, number in sorted(reasons.items())]
@@ -315,7 +317,7 @@ def infer(stored: Stored) -> dict[str, Any]:
 def headline(stored: Stored, fitted: Mapping[str, Any]) -> str:
     """One sentence: how many spectra, and whether one sticks out."""
     spectra = stored.outcome.spectra.values()
-    classified = sum(int(item.state_events.sum()) for item in spectra)
+    classified = sum(int(item.events_of_states().sum()) for item in spectra)
     states, signatures = sum(len(item.state) for item in spectra), sum(len(item) for item in spectra)
     exported = sum(row.exported for row in rows(stored)) if signatures else 0
     text = f"{classified} events in {states} final states, {signatures} mass spectra, "

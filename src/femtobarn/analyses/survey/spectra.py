@@ -63,7 +63,7 @@ def _rows(stored: Stored) -> Iterator[Row]:
     combos = parameters.combination_list()
     for dataset, spectra in sorted(stored.outcome.spectra.items()):
         arrays = _arrays(stored, dataset, parameters)
-        events = dict(zip(spectra.state.tolist(), spectra.state_events.tolist(), strict=True))
+        events = dict(zip(spectra.state.tolist(), spectra.events_of_states().tolist(), strict=True))
         order = sorted(
             range(len(spectra)),
             key=lambda i: (spectra.names[int(spectra.of[i])], spectra.items[spectra.item[i]]),
@@ -115,7 +115,8 @@ def _row(
     if values is None:
         return Row(dataset, state, combo, spectrum, cut_grid)
     after = values[(values >= max(cut_grid.edge, low))]
-    end = min(cut_grid.end, high)
+    # Beyond the grid there are no bins to see a gap in: overflow is outliers.
+    end = min(cut_grid.end, high, spectra.grid.high)
     main, outliers = after[after < end], after[after >= end]
     return Row(dataset, state, combo, spectrum, cut_grid, main=main, outliers=outliers)
 
