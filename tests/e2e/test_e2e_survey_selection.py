@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
 
 import awkward as ak
 import numpy as np
@@ -13,7 +18,7 @@ import yaml
 
 from femtobarn import api
 from femtobarn.config.survey import TASKS
-from femtobarn.errors import DataError
+from femtobarn.errors import ConfigError, DataError, LossError, UsageError
 
 EVENTS = 400
 
@@ -276,3 +281,186 @@ def test_tracks_and_triggers_of_physlite(shared, tmp_path):
     assert events.jagged("jet.tracks").values[:2].tolist() == [2, 2]
     assert events.jagged("jet.tracks").values.sum() == ak.sum(ak.fill_none(ak.firsts(tracks, axis=2), 0))
     source.close()
+
+
+def with_pt(values):
+    """NanoAOD-like events with these first muons' momenta."""
+    pt = np.full(2 * EVENTS, 40.0)
+    pt[: 2 * len(values) : 2] = values
+    return {"Muon_pt": ak.unflatten(pt, np.full(EVENTS, 2))}
+
+
+def test_impossible_objects_are_dropped_and_counted(tmp_path):
+    file = nano(tmp_path / "a.root", more=with_pt([np.nan, np.inf, -30.0]))
+    path, _ = run(tmp_path, [file])
+    warnings = json.loads((path / "manifest.json").read_text())["warnings"]
+    assert any("muons with impossible numbers are left out" in item and "(3x)" in item for item in warnings)
+    assert sum(n for s, n in states(path).items() if s.startswith("1m_")) == 3
+    eta = np.zeros(2 * EVENTS)
+    eta[0] = 25.0
+    path, _ = run(tmp_path, [nano(tmp_path / "b.root", more={"Muon_eta": ak.unflatten(eta, [2] * EVENTS)})])
+    assert sum(n for s, n in states(path).items() if s.startswith("1m_")) == 1
+
+
+def test_a_thousand_jets_are_no_problem(tmp_path):
+    jets = np.ones(EVENTS, dtype=np.int64)
+    jets[0] = 250
+    total = int(jets.sum())
+    rng = np.random.default_rng(3)
+    more = {
+        f"Jet_{name}": ak.unflatten(values, jets)
+        for name, values in {
+            "pt": rng.uniform(40, 90, total), "eta": rng.uniform(-2, 2, total),
+            "phi": rng.uniform(-3, 3, total), "mass": np.ones(total), "btagDeepFlavB": np.zeros(total),
+        }.items()
+    }  # fmt: skip
+    path, _ = run(tmp_path, [nano(tmp_path / "a.root", more=more)])
+    assert states(path) == {"2m_1j": EVENTS - 1, "2m_250j": 1}
+    jets[0] = 1000
+    total = int(jets.sum())
+    more = {
+        name: ak.unflatten(np.resize(ak.flatten(item).to_numpy(), total), jets) for name, item in more.items()
+    }
+    path, _ = run(tmp_path, [nano(tmp_path / "b.root", more=more)])
+    assert sum(states(path).values()) == EVENTS
+
+
+def test_a_cut_that_removes_everything_is_said(tmp_path):
+    file = nano(tmp_path / "a.root")
+    cuts_of = {"jets": {"pt_min": 900.0}, "muons": {"pt_min": 900.0}}
+    with pytest.raises(DataError, match=r"no event was classified .*has_objects 0"):
+        run(tmp_path, [file], parsing_task_config={"kinematic_cuts": cuts_of})
+    assert (tmp_path / "run0" / "tables" / "signatures.csv").exists()
+
+
+def test_files_without_events_are_said(tmp_path):
+    with pytest.raises(DataError, match="no event was classified"):
+        run(tmp_path, [nano(tmp_path / "empty.root", events=0)])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("tree", "several trees|has no tree|lacks|it looks like|holds neither"),
+        ("branch", "Jet_pt"),
+        ("unit", "a unit mistake"),
+        ("truncated", "truncated"),
+        ("text", "HepMC text"),
+    ],
+)
+def test_a_bad_file_is_one_sentence_with_its_name(tmp_path, damage, message):
+    bad = tmp_path / "bad.root"
+    if damage == "tree":
+        with uproot.recreate(bad) as file:
+            file.mktree("Other", {"x": np.dtype("f8")}).extend({"x": np.ones(3)})
+    elif damage == "branch":
+        with uproot.recreate(bad) as file:
+            columns = {f"Muon_{name}": ak.Array([[30.0]]) for name in ("pt", "eta", "phi")}
+            file.mktree("Events", {k: v.type for k, v in columns.items()}).extend(columns)
+    elif damage == "unit":
+        nano(bad, more=with_pt(np.full(EVENTS, 40e3)))
+    elif damage == "truncated":
+        whole = nano(tmp_path / "whole.root").read_bytes()
+        bad.write_bytes(whole[: len(whole) // 2])
+    else:
+        bad.write_text("HepMC::Version 3.02\nHepMC::Asciiv3-START_EVENT_LISTING\n")
+    with pytest.raises(LossError, match=message) as problem:
+        run(tmp_path, [bad], parsing_task_config={"count_retries_failed_files": 0})
+    assert "bad.root" in str(problem.value)
+    assert "Traceback" not in str(problem.value)
+
+
+def test_the_same_file_twice_and_mixed_releases_are_refused(tmp_path):
+    file = nano(tmp_path / "a.root")
+    (tmp_path / "copy.root").write_bytes(file.read_bytes())
+    with pytest.raises(ConfigError, match="is listed twice"):
+        run(tmp_path, [file, file])
+    with pytest.raises(ConfigError, match="is a copy of"):
+        run(tmp_path, [file, tmp_path / "copy.root"])
+    api.data_make("survey", out=tmp_path / "toy", settings=("events=100", "signal=5"))
+    with pytest.raises(
+        ConfigError, match=r"is physlite, but .*a\.root of the same dataset 'd' is cms-nanoaod"
+    ):
+        run(tmp_path, [file, tmp_path / "toy" / "survey.root"])
+
+
+def test_a_width_that_is_no_multiple_and_an_unknown_task(tmp_path):
+    file = nano(tmp_path / "a.root")
+    with pytest.raises(ConfigError, match=r"a bin width of 2\.5 GeV is no multiple"):
+        run(tmp_path, [file], histogram_creation_task_config={"bin_width_gev": 2.5})
+    request = api.SurveyRequest(
+        config=str(tmp_path / "config.yaml"), files=[f"d={file}"], tasks=["histogramming"],
+        run_dir=str(tmp_path / "run"),
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="unknown task 'histogramming'") as problem:
+        api.survey(request)
+    assert "histogram_creation" in str(problem.value)
+
+
+def test_many_failed_files_are_named_even_if_the_loss_is_allowed(tmp_path):
+    good = nano(tmp_path / "a.root")
+    for name in "bc":
+        (tmp_path / f"{name}.root").write_bytes(good.read_bytes()[:5000])
+    files = [good, tmp_path / "b.root", tmp_path / "c.root"]
+    with pytest.raises(LossError, match=r"2 of \d parts failed"):
+        run(tmp_path, files, parsing_task_config={"count_retries_failed_files": 0})
+    done, _ = api.survey(
+        api.SurveyRequest(
+            config=str(tmp_path / "config.yaml"), files=[f"d={file}" for file in files],
+            run_dir=str(tmp_path / "allowed"), executor="serial", allow_missing=True,
+        )
+    )  # fmt: skip
+    warnings = json.loads((done.path / "manifest.json").read_text())["warnings"]
+    assert any("2 of 3 files failed" in item and "b.root" in item for item in warnings)
+    statistics = json.loads((done.path / "logs" / "aggregated_stats.json").read_text())["parsing"]
+    assert (statistics["total_files"], statistics["failed_files"]) == (3, 2)
+
+
+def test_a_file_that_comes_back_is_read_on_the_next_try(tmp_path, monkeypatch):
+    """Retries are real: the second attempt finds the file whole."""
+    file = nano(tmp_path / "a.root")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:5000])
+    from femtobarn.api import surveys
+
+    original, tries = surveys.run, []
+
+    def mended(*arguments, **options):
+        tries.append(1)
+        if len(tries) == 2:
+            file.write_bytes(whole)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(surveys, "run", mended)
+    path, _ = run(tmp_path, [file], parsing_task_config={"count_retries_failed_files": 2})
+    assert len(tries) == 2
+    assert cuts(path)["all"] == EVENTS
+
+
+@pytest.mark.parametrize("kill_after", [2, 5])
+def test_killed_and_resumed_it_is_the_same(tmp_path, kill_after):
+    files = [nano(tmp_path / f"{name}.root", seed=i) for i, name in enumerate("abc")]
+    whole, _ = run(tmp_path, files)
+    target = tmp_path / "killed"
+    command = [
+        sys.executable, "-m", "femtobarn", "survey", "--config", str(tmp_path / "config.yaml"), "--run-dir",
+        str(target), "--executor", "serial", "--part-events", "50",
+        *(word for file in files for word in ("--files", f"d={file}")),
+    ]  # fmt: skip
+    environment = {**os.environ, "FEMTOBARN_CACHE": str(tmp_path / "cache")}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    ledger = target / "ledger.jsonl"
+    for _ in range(6000):
+        lines = len(ledger.read_bytes().splitlines()) if ledger.exists() else 0
+        if process.poll() is not None or lines > kill_after:
+            break
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    resumed = api.resume(target, executor="serial")
+    assert resumed.complete
+    for name in ("signatures", "final_states"):
+        assert table(target, name) == table(whole, name)
+    with zipfile.ZipFile(whole / "hists.zip") as one, zipfile.ZipFile(target / "hists.zip") as two:
+        assert one.namelist() == two.namelist()
+        assert all(one.read(name) == two.read(name) for name in one.namelist())

@@ -29,6 +29,8 @@ log: Final = logging.getLogger("femtobarn.api")
 _ANALYSIS: Final = "survey"
 #: What a worker process holds while it fills spectra (measured on 200 000 events a part).
 _WORKER_MB: Final = 600
+#: Share of failed files above which more is wrong than a file.
+_MANY: Final = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +112,7 @@ def survey(
         finished = _with_retries(house, config, part, progress)
     finally:
         _note(Path(house.out or ""), config.notes)
+    _note(finished.path, _failed_files(finished.path))
     if config.write_parsed and part is not None:
         log.warning("a slice writes no parsed_data: use --tasks parsing for all events")
     elif config.write_parsed and stage_of(request) == "all":
@@ -121,6 +124,15 @@ def survey(
             {"schema_version": 1, "slice": list(part), **finished.result.summary.to_json()},
         )
     return finished, config.notes
+
+
+def _failed_files(path: Path) -> list[str]:
+    """A warning where more than a fifth of the files failed, which somebody allowed."""
+    inputs, failures = (RunDirectory(path).manifest()[name] for name in ("inputs", "failures"))
+    failed = sorted({item["file"] for item in failures})
+    if len(failed) <= _MANY * len(inputs):
+        return []
+    return [f"{len(failed)} of {len(inputs)} files failed, first {failed[0]}: fetch them again and resume"]
 
 
 def _with_retries(

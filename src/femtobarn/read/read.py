@@ -90,6 +90,8 @@ def check_unit(source: Source, *, where: str, entries: int = 1000) -> None:
         values = np.maximum.reduceat(column.values, filled) if len(filled) else column.values
     else:
         values = column
+    # What is no number is the selection's business.
+    values = values[np.isfinite(values)]
     if not len(values):
         return
     median = float(np.median(values))

@@ -162,8 +162,10 @@ def make_plan(
     totals = {dataset.name: 0 for dataset in given}
     cutter = _Cutter(sizing)
     seen: dict[tuple[str, int], str] = {}
+    releases: dict[str, FilePlan] = {}
     for file, clusters in examine.all():
         _check_copy(file, seen)
+        _check_release(file, releases)
         totals[file.dataset] += file.entries
         parts += cutter.cut(file, clusters, file_number=len(files), first=len(parts))
         files.append(file)
@@ -199,6 +201,23 @@ def _check_copy(file: FilePlan, seen: dict[tuple[str, int], str]) -> None:
     if first != file.ref.url:
         raise ConfigError(f"is a copy of {first} (same uuid and size)", where=file.ref.url,
                           action="list every file once")  # fmt: skip
+
+
+def _check_release(file: FilePlan, first: dict[str, FilePlan]) -> None:
+    """Files of different releases in one dataset would be added up as if they were one."""
+    if not file.schema:
+        return
+    other = first.setdefault(file.dataset, file)
+    if _family(other.schema) != _family(file.schema):
+        raise ConfigError(
+            f"is {file.schema}, but {other.ref.url} of the same dataset {file.dataset!r} is {other.schema}",
+            where=file.ref.url, action="give each release a dataset of its own",
+        )  # fmt: skip
+
+
+def _family(schema: str) -> str:
+    """Releases that may be mixed: formats of one experiment's own; the education releases differ in content."""
+    return schema if schema.startswith("atlas-") else schema.partition("-")[0]
 
 
 class _Examiner:
