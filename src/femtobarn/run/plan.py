@@ -216,7 +216,7 @@ def _check_release(file: FilePlan, first: dict[str, FilePlan]) -> None:
 
 
 def _family(schema: str) -> str:
-    """Releases that may be mixed: formats of one experiment's own; the education releases differ in content."""
+    """Formats of one experiment may be mixed; the education releases differ in content."""
     return schema if schema.startswith("atlas-") else schema.partition("-")[0]
 
 
