@@ -12,9 +12,12 @@ from femtobarn.api.inputs import Request
 from femtobarn.api.parsed import PARSED_FOLDER, parsed_files, write_parsed
 from femtobarn.api.results import finish, plot
 from femtobarn.api.runs import Finished, merge, plan, run
+from femtobarn.catalog import resolve_address
+from femtobarn.catalog.atlas import ATLAS_RELEASES, release_name
 from femtobarn.config.parameters import read_parameters
 from femtobarn.config.survey import TASKS, SurveyConfig, read_survey_config
 from femtobarn.errors import LossError, UsageError, nearest
+from femtobarn.net import NetSettings, net_settings, use_network
 from femtobarn.run.directory import RunDirectory
 from femtobarn.run.engine import Progress
 from femtobarn.run.files import write_json
@@ -291,6 +294,8 @@ def _house(request: SurveyRequest, config: SurveyConfig) -> Request:
     from femtobarn.analyses.survey import SurveyParameters
 
     values: dict[str, Any] = dict(config.parameters)
+    if config.threads is not None and net_settings().per_host == NetSettings().per_host:
+        use_network(per_host=config.threads)
     stage = stage_of(request)
     if stage in ("parsed", "arrays"):
         files, changes = _stage_files(request, stage)
@@ -301,22 +306,15 @@ def _house(request: SurveyRequest, config: SurveyConfig) -> Request:
     parameters = read_parameters(
         SurveyParameters, values, list(request.settings), where=lambda path: _where(config, path)
     )
+    files = list(request.files)
     if not request.files and not request.fileset:
-        wanted = (
-            ", ".join([*config.releases, *(f"record {item}" for item in config.records)]) or "all releases"
-        )
-        if any("evgen" in name for name in config.releases):
-            raise UsageError("evgen releases hold HepMC text, not ROOT files", where=config.file,
-                             action="choose a release of reconstructed events")  # fmt: skip
-        raise UsageError(
-            f"no input files were named: looking up {wanted} is not supported",
-            where=config.file,
-            action="download them and use --files DATASET=GLOB",
-        )
+        parse_mc = config.parse_mc if request.parse_mc is None else request.parse_mc
+        files = _sources(config, parse_mc=parse_mc)
     if parameters.deduplicate and parameters.duplicates is None:
-        parameters = parameters.model_copy(update={"duplicates": _duplicates(request, config, parameters)})
+        found = _duplicates(replace(request, files=files), config, parameters)
+        parameters = parameters.model_copy(update={"duplicates": found})
     return Request(
-        what=_ANALYSIS, files=request.files, fileset=request.fileset,
+        what=_ANALYSIS, files=files, fileset=request.fileset,
         parameters=parameters.model_dump(mode="json"), out=request.run_dir or _default_directory(config),
         executor=request.executor, workers=_workers(request, config), part_events=request.part_events,
         part_bytes=config.part_bytes, max_files=_least(request.max_files, config.max_files),
@@ -335,6 +333,32 @@ def _duplicates(request: SurveyRequest, config: SurveyConfig, parameters: Any) -
     most = _least(request.max_files, config.max_files)
     used = {} if most is None else {dataset.name: most for dataset in datasets}
     return str(write_duplicates(find_duplicates(datasets, schemas(parameters), used)))
+
+
+def _sources(config: SurveyConfig, *, parse_mc: bool) -> list[str]:
+    """Addresses of the configured releases and records; simulation is a dataset of its own, or left out."""
+    releases = config.releases
+    if not releases and not config.records:
+        releases = tuple(name for name in ATLAS_RELEASES if "evgen" not in name)
+    files = []
+    for release in releases:
+        name = release_name(release, config.file)
+        if "evgen" in name:
+            raise UsageError("evgen releases hold HepMC text, not ROOT files", where=config.file,
+                             action="choose a release of reconstructed events")  # fmt: skip
+        files.append(f"{name}=atlas://{name}/data")
+        if parse_mc:
+            files.append(f"{name}_mc=atlas://{name}/mc")
+    for record in config.records:
+        address = f"cernopendata://{record}"
+        if not parse_mc and all(d.metadata.get("kind") == "mc" for d in resolve_address(address)):
+            log.warning("%s is simulation and is left out (parse_mc is false)", address)
+            continue
+        files.append(address)
+    if not files:
+        raise UsageError("nothing is left to process: all records are simulation", where=config.file,
+                         action="set parse_mc: true")  # fmt: skip
+    return files
 
 
 def _where(config: SurveyConfig, path: Sequence[Any]) -> str:

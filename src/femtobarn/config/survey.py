@@ -41,6 +41,8 @@ class SurveyConfig:
         Upper limit of worker processes.
     memory_mb : float or None
         What all processes together may hold; limits their number.
+    threads : int or None
+        Requests to one server at a time.
     retries : int
         How often files that failed are tried again.
     show_progress : bool
@@ -62,6 +64,7 @@ class SurveyConfig:
     processes: int | None = None
     part_bytes: int | None = None
     memory_mb: float | None = None
+    threads: int | None = None
     retries: int = 3
     write_parsed: bool = False
     show_progress: bool = True
@@ -137,6 +140,9 @@ class _Adapter:
             processes=int(min(processes)) if processes else None,
             part_bytes=parsing.get("chunk_yield_threshold_bytes"),
             memory_mb=parsing.get("env_threshold_memory_mb"),
+            threads=None
+            if parsing.get("threads") is None
+            else self._number("parsing_task_config", "threads"),
             retries=3 if retries is None else int(retries),
             show_progress=parsing.get("show_progress_bar") is not False,
             write_parsed=bool(self._sections.get("femtobarn", {}).get("write_parsed")),
