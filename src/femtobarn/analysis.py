@@ -199,6 +199,8 @@ class Stored:
     notes: tuple[str, ...] = ()
     model: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     folder: Path | None = None
+    #: What later steps worked out and other later steps can use; never written anywhere.
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def by_name(self) -> Mapping[str, Dataset]:

@@ -18,7 +18,7 @@ from femtobarn.run.directory import RunSettings
 from femtobarn.run.plan import Sizing
 from femtobarn.run.resources import Resources
 
-__all__ = ["Request", "Resolved", "by_release", "resolve"]
+__all__ = ["Request", "Resolved", "by_release", "datasets_of", "resolve"]
 
 _NOTHING_ASKED: Final = Resources()
 _RUN_FILE: Final = (".yaml", ".yml", ".json")
@@ -144,6 +144,11 @@ def _cache(kind: str | None) -> str:
     return kind or "outcomes"
 
 
+def datasets_of(files: Sequence[str], fileset: str | None) -> tuple[Dataset, ...]:
+    """The datasets behind ``--files`` or ``--fileset``."""
+    return read_fileset(Path(fileset)) if fileset else datasets_from_files(files)
+
+
 def _absolute(option: str) -> str:
     """``NAME=PATH`` or a bare path with the path made absolute; addresses stay."""
     name, path = split_name(option)
@@ -188,11 +193,11 @@ def _datasets(
         raise UsageError("--files and --fileset exclude each other", action="put all files into the fileset")
     # Absolute, so that the run can be resumed from anywhere and its parts be processed by any machine.
     if fileset:
-        path = Path(fileset).absolute()
-        return read_fileset(path), {"fileset": str(path)}
+        fileset = str(Path(fileset).absolute())
+        return datasets_of((), fileset), {"fileset": fileset}
     if files:
         files = [_absolute(option) for option in files]
-        return datasets_from_files(files), {"files": files}
+        return datasets_of(files, None), {"files": files}
     sources = analysis.sources(parameters)
     if sources:
         release = str(getattr(parameters, "release", ""))

@@ -189,7 +189,9 @@ def _check_existing(folder: RunDirectory, resolved: Resolved) -> str:
     if resolved.fresh:
         return secrets.token_hex(8)
     if not folder.manifest_path.exists():
-        if folder.path.is_dir() and any(folder.path.iterdir()) and not slice_folders(folder.path):
+        # Selected events that a run begins with may lie there before it.
+        foreign = [item for item in folder.path.glob("*") if item.name != "parsed_data"]
+        if foreign and not slice_folders(folder.path):
             raise UsageError("the directory is not empty and holds no run", where=str(folder.path),
                              action="choose another --out")  # fmt: skip
         return ""

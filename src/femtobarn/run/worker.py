@@ -79,7 +79,7 @@ class _Open:
         if not columns:
             return {}
         if columns not in self.titles:
-            title = getattr(self.source, "title", None)
+            title = getattr(self.source, "branch_title", None)
             names = {name: self.source.schema.resolve(name).name for name in columns}
             self.titles[columns] = {
                 name: title(branch)
