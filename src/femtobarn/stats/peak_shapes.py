@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from scipy import special
@@ -21,26 +21,22 @@ _RULES: Final = tuple(
 )
 
 
-def _integrated(density: Callable[[FloatArray], Values], x: FloatArray, step: float) -> Values:
-    """Integral from the first point to each point by Gauss-Legendre rules.
+def _rule(x: FloatArray, step: float) -> tuple[int, FloatArray, FloatArray]:
+    """Pieces an interval and the nodes and weights of a Gauss-Legendre rule for them.
 
     Intervals are cut to at most ``step``, about the scale on which the density changes, where a rule of 16
     nodes is exact to rounding; shorter ones need fewer.
     """
-    widths = np.diff(x)
-    widest = float(widths.max())
+    widest = float(np.diff(x).max())
     pieces = max(1, math.ceil(widest / step))
-    cuts = np.append((x[:-1, None] + widths[:, None] * (np.arange(pieces) / pieces)).ravel(), x[-1])
-    nodes, weight = next(rule for least, rule in _RULES if widest / pieces >= least * step)
-    half = 0.5 * np.diff(cuts)
-    points = (cuts[:-1] + half)[:, None] + half[:, None] * nodes
-    sums = []
-    for values in density(points.ravel()):
-        parts = (values.reshape(*values.shape[:-1], *points.shape) @ weight) * half
-        rising = np.zeros((*parts.shape[:-1], cuts.size))
-        np.cumsum(parts, axis=-1, out=rising[..., 1:])
-        sums.append(rising[..., ::pieces])
-    return sums[0], sums[1]
+    nodes, weights = next(rule for least, rule in _RULES if widest / pieces >= least * step)
+    return pieces, nodes, weights
+
+
+def _batched(integral: Callable[..., Values], x: FloatArray, p: FloatArray, *rule: Any) -> Values:
+    """Call a kernel for one point of parameters or a batch of them."""
+    values, slopes = integral(np.ascontiguousarray(x), np.ascontiguousarray(p.reshape(p.shape[0], -1)), *rule)
+    return (values[0], slopes[:, 0]) if p.ndim == 1 else (values, slopes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +62,9 @@ class Voigt:
         return norm * w.real, np.stack([by_mass, by_sigma, by_gamma])
 
     def cumulative(self, x: FloatArray, p: FloatArray) -> Values:
-        return _integrated(lambda t: self.density(t, p), x, float(np.min(p[1] + 0.5 * p[2])))
+        from femtobarn.kernels.peaks import voigt_integral
+
+        return _batched(voigt_integral, x, p, *_rule(x, float(np.min(p[1] + 0.5 * p[2]))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +84,10 @@ class CmsShape:
         return value, np.stack([by_loc, t * bell * fall, -t * value])
 
     def cumulative(self, x: FloatArray, p: FloatArray) -> Values:
+        from femtobarn.kernels.peaks import cms_integral
+
         step = 1.0 / max(float(np.abs(p[1:]).max()), 1e-6)
-        return _integrated(lambda t: self.density(t, p), x, step)
+        return _batched(cms_integral, x, p, *_rule(x, step))
 
 
 def chebyshev_basis(cells: Cells, degree: int) -> FloatArray:

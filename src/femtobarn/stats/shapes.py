@@ -204,11 +204,11 @@ class DoubleCrystalBall:
     names: tuple[str, ...] = ("mass", "sigma", "alpha_low", "n_low", "alpha_high", "n_high")
 
     def cumulative(self, x: FloatArray, p: FloatArray) -> Values:
-        mass, sigma, *tails = columns(p)
-        z = (x - mass) / sigma
-        height, _ = _dcb_height(z, tails)
-        total, by_tails = _dcb_integral(z, tails)
-        return total, np.stack([-height / sigma, -z * height / sigma, *by_tails])
+        from femtobarn.kernels.peaks import double_crystal_ball_integral
+
+        points = np.ascontiguousarray(p.reshape(p.shape[0], -1))
+        values, slopes = double_crystal_ball_integral(np.ascontiguousarray(x), points)
+        return (values[0], slopes[:, 0]) if p.ndim == 1 else (values, slopes)
 
     def density(self, x: FloatArray, p: FloatArray) -> Values:
         mass, sigma, *tails = columns(p)
@@ -248,34 +248,6 @@ def _dcb_by_tails(z: FloatArray, tails: Sequence[Any]) -> list[FloatArray]:
         found.append(fallen * (-a - (sign * z - 2.0 * a) / u))
         found.append(fallen * ((u - 1.0) / u - np.log(u)))
     return found
-
-
-def _dcb_integral(z: FloatArray, tails: Sequence[Any]) -> tuple[FloatArray, list[FloatArray]]:
-    """Integral of the height from the beginning of the low tail's join to z (any constant cancels).
-
-    With it, its derivatives by the four parameters of the tails.
-    """
-    a_low, _, a_high, _ = tails
-    inner = np.clip(z, -a_low, a_high)
-    total = _SQRT_2PI * (special.ndtr(inner) - special.ndtr(-a_low))
-    by_alpha = (
-        np.where(z > -a_low, np.exp(-0.5 * a_low**2), 0.0),
-        np.where(z > a_high, np.exp(-0.5 * a_high**2), 0.0),
-    )
-    gradient: list[FloatArray] = []
-    for (sign, i, j), joined in zip(_TAILS, by_alpha, strict=True):
-        a, n = tails[i], tails[j]
-        u = np.where(sign * z > a, 1.0 + a / n * (sign * z - a), 1.0)
-        log_u, beyond = np.log(u), u > 1.0
-        y = (1.0 - n) * log_u
-        area, scale = log_u * special.exprel(y), np.exp(-0.5 * a**2) * n / a
-        edge = np.where(beyond, u**-n, 0.0)
-        total = total + sign * scale * area
-        by_a = -(a + 1.0 / a) * area + edge * (sign * z - 2.0 * a) / n
-        by_n = area / n - edge * (u - 1.0) / n - log_u**2 * _exprel_slope(y)
-        gradient.append(joined + sign * scale * np.where(beyond, by_a, 0.0))
-        gradient.append(sign * scale * np.where(beyond, by_n, 0.0))
-    return total, gradient
 
 
 @dataclass(frozen=True, slots=True)
