@@ -112,6 +112,7 @@ class PassFailModel:
     signals : (pass, fail)
         The same object twice: one signal shape for both (``shared_shape``).
     common : 4 parameters
+    ratio : Parameter
     """
 
     spectra: Spectra
@@ -154,8 +155,14 @@ class PassFailModel:
 
     @cached_property
     def precision(self) -> FloatArray:
-        """1 / width^2 of the weak constraints."""
-        return np.array([p.weak**-2 for p in self.parameters])
+        """(p, p) inverse covariance of the weak constraints, and of what ties failing to passing probes."""
+        out = np.diag([p.weak**-2 for p in self.parameters])
+        if not self.shared:
+            for place, width in self.signals[1].tied:
+                i, j = (self.places[k][place] for k in (0, 1))
+                out[[i, j], [i, j]] += width**-2
+                out[[i, j], [j, i]] -= width**-2
+        return out
 
     @cached_property
     def places(self) -> tuple[npt.NDArray[np.intp], ...]:
@@ -198,10 +205,26 @@ class PassFailModel:
                 return math.inf, np.zeros(x.size), np.eye(x.size)
             value += found
         away = x - self.start
-        value += float(self.precision @ away**2)
-        gradient += 2.0 * self.precision * away
-        hessian[np.diag_indices(x.size)] += 2.0 * self.precision
-        return value, gradient, hessian
+        pull = self.precision @ away
+        return value + float(away @ pull), gradient + 2.0 * pull, hessian + 2.0 * self.precision
+
+    def slopes(self, k: int, x: FloatArray) -> FloatArray:
+        """(p, n) derivatives of one category's expected events by the parameters."""
+        points = self.shape_points(x)
+        (s, ds), (b, db) = (
+            part.shape.bins(points[i]) for i, part in ((k, self.signals[k]), (2 + k, self.backgrounds[k]))
+        )
+        share, sign = (x[0], 1.0) if k == 0 else (1.0 - x[0], -1.0)
+        out = np.zeros((x.size, s.size))
+        out[0], out[1], out[2 + k] = sign * x[1] * s, share * s, b
+        out[self.places[k]] += share * x[1] * ds
+        out[self.places[2 + k]] += x[2 + k] * db
+        i = self.signals[k].scaled
+        if k == 1 and not self.shared and i is not None:
+            ratio, width = self.places[1][i], self.places[0][i]
+            by_width = out[ratio].copy()
+            out[ratio], out[width] = x[width] * by_width, x[ratio] * by_width
+        return out
 
     def _category(
         self, k: int, x: FloatArray, points: tuple[FloatArray, ...], gradient: FloatArray, hessian: FloatArray

@@ -13,7 +13,14 @@ import numpy as np
 from scipy import special
 
 from femtobarn.errors import UsageError, nearest
-from femtobarn.stats.minimise import Crossing, FloatArray, Minimum, crossing, minimise
+from femtobarn.stats.minimise import (
+    Crossing,
+    FloatArray,
+    Minimum,
+    crossing,
+    minimise,
+    solve_positive,
+)
 from femtobarn.stats.passfail import PassFailModel, Spectra
 from femtobarn.stats.passfail_models import (
     RESONANCES,
@@ -26,7 +33,15 @@ from femtobarn.stats.passfail_models import (
 )
 from femtobarn.stats.shapes import Cells, Parameter
 
-__all__ = ["Gof", "PassFailFit", "PassFailOptions", "Status", "build_model", "fit_pass_fail"]
+__all__ = [
+    "Gof",
+    "PassFailFit",
+    "PassFailOptions",
+    "Status",
+    "build_model",
+    "fit_pass_fail",
+    "missing_curvature",
+]
 
 Status = Literal["good", "suspect", "failed"]
 
@@ -385,6 +400,36 @@ def _groups(expected: FloatArray) -> np.ndarray:
     return np.array(starts)
 
 
+def missing_curvature(model: PassFailModel, best: Minimum) -> float | None:
+    """p-value of the fitted backgrounds against ones with a further bend (Rao's score test).
+
+    Each background is multiplied by ``1 + a T2(u)`` with u from -1 to 1 over the range; how much -2 log L
+    would gain by the two a follows from its derivatives at a = 0.  None without background.
+    """
+    x, edges = best.x, model.spectra.edges
+    u = (edges[1:] + edges[:-1] - edges[0] - edges[-1]) / (edges[-1] - edges[0])
+    bend = 2.0 * u**2 - 1.0
+    free = np.flatnonzero(~best.active)
+    expected = model.expected(x)
+    score, own, mixed = [], [], []
+    for k in (0, 1):
+        if x[2 + k] <= 1e-3 * x[1]:
+            continue
+        nu, w, scale = expected.total[k] + 1e-6, model.spectra.observed[k], model.spectra.scales[k]
+        extra, curvature = expected.background[k] * bend, 2.0 * w / (nu**2 * scale)
+        score.append(float(extra @ (2.0 * (1.0 - w / nu) / scale)))
+        own.append(float(extra**2 @ curvature))
+        mixed.append(model.slopes(k, x)[free] @ (extra * curvature))
+    if not score:
+        return None
+    gradient, cross = np.array(score), np.stack(mixed)
+    known = solve_positive(best.hessian[np.ix_(free, free)], np.ascontiguousarray(cross.T))
+    inner = None if known is None else solve_positive(np.diag(own) - cross @ known, gradient)
+    if inner is None:
+        return None
+    return float(special.chdtrc(gradient.size, max(0.5 * float(gradient @ inner), 0.0)))
+
+
 def _covariance(best: Minimum) -> FloatArray | None:
     """Inverse of half the Hessian over the free parameters; None if it is not positive."""
     free = np.flatnonzero(~best.active)
@@ -474,6 +519,9 @@ def _reasons(
         suspect.append(
             f"chi2/ndof = {gof.chi2:.1f}/{gof.ndof}: p-value {gof.p_value:.2g} < {LEAST_P_VALUE:g}"
         )
+    bend = missing_curvature(model, best) if best.status == "ok" else None
+    if bend is not None and bend < LEAST_P_VALUE:
+        suspect.append(f"the background wants another bend: p-value {bend:.2g} < {LEAST_P_VALUE:g}")
     if limits:
         suspect.append(f"parameter at bound: {', '.join(n for n in model.names if n in limits)}")
     for side, probes in zip(("passing", "failing"), model.spectra.effective, strict=True):

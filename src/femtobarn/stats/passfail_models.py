@@ -51,6 +51,8 @@ __all__ = [
 ]
 
 SIGNALS: Final = ("dcb", "dv", "g", "cbg", "voigt", "tmpl", "genz", "genzcb")
+#: How far the tails of failing probes' signal may be from the passing ones' (alpha, n, alpha, n).
+_DCB_TIES: Final = ((2, 0.2), (3, 0.5), (4, 0.2), (5, 0.5))
 BACKGROUNDS: Final = ("exp", "lin", "cms", "cheb", "bpoly", "ps")
 
 
@@ -95,12 +97,14 @@ class Template:
 class Component:
     """A shape in the bins of a fit and its parameters, in the order of the shape's names.
 
-    ``scaled`` is the place of the width that a failing probe's fit gives as a multiple of the passing one's.
+    ``scaled`` is the place of the width that the fit of failing probes gives as a multiple of the passing
+    ones'; ``tied`` are places of tail parameters and by how much they may differ between the two.
     """
 
     shape: BinShape
     parameters: tuple[Parameter, ...]
     scaled: int | None = None
+    tied: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,21 +160,26 @@ def signal(
     r, unit = resonance, resonance.resolution
     mass = Parameter("mass", peak, r.mass - 3.0 * unit, r.mass + 2.0 * unit, 2.0 * unit)
     sigma = Parameter("sigma", unit, 0.2 * unit, 3.5 * unit, 3.0 * unit)
-    alpha, power = Parameter("alpha", 1.3, 0.3, 6.0, 0.4), Parameter("n", 2.5, 1.01, 50.0, 1.0)
+    alpha, power = Parameter("alpha", 1.5, 0.3, 6.0, 0.3), Parameter("n", 2.5, 1.01, 50.0, 0.8)
     share = Parameter("fraction", 0.7, 0.0, 1.0, 0.5)
     gauss = Smooth(Gaussian(), cells)
     if name == "g":
         return Component(gauss, (mass, sigma), 1)
     if name == "dcb":
         tails = [_named(p, f"{p.name}_{side}") for side in ("low", "high") for p in (alpha, power)]
-        return Component(Smooth(DoubleCrystalBall(), cells), (mass, sigma, *tails), 1)
+        return Component(Smooth(DoubleCrystalBall(), cells), (mass, sigma, *tails), 1, _DCB_TIES)
     if name == "cbg":
         shape = Mixture(
             _LowTail(Smooth(DoubleCrystalBall(), cells)), gauss,
             ("mass", "sigma", "alpha", "n", "sigma2", "fraction"),
         )  # fmt: skip
         wide = Parameter("sigma2", 1.8 * unit, 0.3 * unit, 6.0 * unit, 1.5 * unit)
-        return Component(shape, (mass, sigma, alpha, power, wide, share), 1)
+        return Component(
+            shape,
+            (mass, sigma, alpha, power, wide, share),
+            1,
+            ((2, 0.2), (3, 0.5), (4, 0.3 * unit), (5, 0.15)),
+        )
     if name == "voigt":
         return Component(_FixedWidth(Smooth(Voigt(), cells), r.width), (mass, sigma), 1)
     if name == "dv":
@@ -179,7 +188,8 @@ def signal(
         natural = max(r.width, 0.1 * unit)
         gamma = Parameter("gamma", natural, 0.05 * natural, 3.0 * natural, 0.5 * natural)
         wide = Parameter("sigma2", 2.0 * unit, 0.3 * unit, 6.0 * unit, unit)
-        return Component(shape, (mass, sigma, gamma, wide, _named(gamma, "gamma2"), share), 1)
+        ties = ((2, 0.3 * natural), (3, 0.3 * unit), (4, 0.3 * natural), (5, 0.15))
+        return Component(shape, (mass, sigma, gamma, wide, _named(gamma, "gamma2"), share), 1, ties)
     return _folded(name, cells, resonance, peak, template)
 
 
@@ -209,7 +219,9 @@ def _folded(
         return Component(Folded.make(cells, template.edges, template.content, Smeared()), (shift, sigma), 1)
     tail = Parameter("alpha", 1.5, 0.2, 6.0, 1.5)
     kernel = CrystalTail()
-    return Component(Folded.make(cells, template.edges, template.content, kernel), (shift, sigma, tail), 1)
+    return Component(
+        Folded.make(cells, template.edges, template.content, kernel), (shift, sigma, tail), 1, ((2, 0.2),)
+    )
 
 
 def background(name: str, cells: Cells, fall: float) -> Component:
