@@ -411,23 +411,25 @@ def missing_curvature(model: PassFailModel, best: Minimum) -> float | None:
     bend = 2.0 * u**2 - 1.0
     free = np.flatnonzero(~best.active)
     expected = model.expected(x)
-    score, own, mixed = [], [], []
+    known = 2.0 * model.precision[np.ix_(free, free)]
+    extra: list[tuple[float, float, FloatArray]] = []
     for k in (0, 1):
-        if x[2 + k] <= 1e-3 * x[1]:
-            continue
         nu, w, scale = expected.total[k] + 1e-6, model.spectra.observed[k], model.spectra.scales[k]
-        extra, curvature = expected.background[k] * bend, 2.0 * w / (nu**2 * scale)
-        score.append(float(extra @ (2.0 * (1.0 - w / nu) / scale)))
-        own.append(float(extra**2 @ curvature))
-        mixed.append(model.slopes(k, x)[free] @ (extra * curvature))
-    if not score:
+        # The expected information throughout: always positive, and the same for all parameters.
+        rows, information = model.slopes(k, x)[free], 2.0 / (nu * scale)
+        known = known + (rows * information) @ rows.T
+        if x[2 + k] > 1e-3 * x[1]:
+            bent = expected.background[k] * bend
+            score = float(bent @ (2.0 * (1.0 - w / nu) / scale))
+            extra.append((score, float(bent**2 @ information), rows @ (bent * information)))
+    if not extra:
         return None
-    gradient, cross = np.array(score), np.stack(mixed)
-    known = solve_positive(best.hessian[np.ix_(free, free)], np.ascontiguousarray(cross.T))
-    inner = None if known is None else solve_positive(np.diag(own) - cross @ known, gradient)
-    if inner is None:
-        return None
-    return float(special.chdtrc(gradient.size, max(0.5 * float(gradient @ inner), 0.0)))
+    score_of, own, cross = (np.array(column) for column in zip(*extra, strict=True))
+    rest = solve_positive(known, np.ascontiguousarray(cross.T))
+    inner = None if rest is None else solve_positive(np.diag(own) - cross @ rest, score_of)
+    return (
+        None if inner is None else float(special.chdtrc(len(extra), max(0.5 * float(score_of @ inner), 0.0)))
+    )
 
 
 def _covariance(best: Minimum) -> FloatArray | None:
