@@ -25,6 +25,7 @@ VERBS: Final = {
     "survey": ("survey", "fill every mass spectrum of every final state"),
     "export": ("export", "write results in other programs' formats"),
     "ttbar": ("ttbar", "tools of the top-pair job: fileset, validate, bench"),
+    "tnp": ("tnp", "tag and probe, with the older tool's verbs: run-fitter, closure"),
     "new": ("new", "write a small analysis of your own to start from"),
     "data": ("data", "find, inspect and make input files"),
     "refrun": ("refrun", "suggest reference runs to shifters; evaluate, promote, fetch"),

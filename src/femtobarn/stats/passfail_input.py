@@ -265,7 +265,8 @@ def _edges_of(axis: Mapping[str, Any]) -> FloatArray:
 def _bins(pair: Sequence[Mapping[str, Any]], where: str) -> Iterator[tuple[ProbeBin, Spectra]]:
     """The bins of two histograms, all combinations of the axes before the mass."""
     axes = pair[0]["axes"]
-    if axes != pair[1]["axes"]:
+    others = pair[1]["axes"]
+    if len(axes) != len(others) or not all(map(np.array_equal, map(_edges_of, axes), map(_edges_of, others))):
         raise StoreError("passing and failing probes have different axes", where=where)
     inner = tuple(slice(int(bool(a.get("underflow"))), -1 if a.get("overflow") else None) for a in axes)
     arrays = [np.asarray(one["storage"][key])[inner] for key in ("values", "variances") for one in pair]
