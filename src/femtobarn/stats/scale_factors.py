@@ -18,6 +18,7 @@ COMBINATIONS: Final = ("quadrature", "envelope", "rms2024")
 RMS_MEMBERS: Final = ("nominal", "altSig", "altBkg", "altSigBkg")
 #: Two variations that are one source: the larger shift counts.
 _TWO_SIDED: Final = {"massRangeUp": "massRange", "massRangeDown": "massRange", "puUp": "pu", "puDown": "pu"}
+_NESTED: Final = ("edges", "sources", "reasons", "alternatives")
 _WORSE: Final = {"good": 0, "suspect": 1, "failed": 2}
 
 
@@ -69,6 +70,7 @@ class ScaleFactor:
     ----------
     sources : {name: signed shift of the scale factor}
         None for a variation that failed.
+    alternatives : {variation: (efficiency in data, in simulation)}
     """
 
     data: Efficiency
@@ -81,6 +83,7 @@ class ScaleFactor:
     sources: Mapping[str, float | None]
     status: str
     reasons: tuple[str, ...] = field(default=())
+    alternatives: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
 
     @property
     def stat(self) -> float | None:
@@ -98,6 +101,7 @@ class ScaleFactor:
             "sf": self.value, "stat": self.stat, "stat_down": self.stat_down, "stat_up": self.stat_up,
             "syst": self.syst, "total": self.total, "sources": dict(self.sources),
             "status": self.status, "reasons": list(self.reasons),
+            "alternatives": {name: list(pair) for name, pair in self.alternatives.items()},
         }  # fmt: skip
 
 
@@ -146,7 +150,8 @@ def combine(
     down, up = _propagated(data, mc) if value is not None else (None, None)
     stat = None if down is None or up is None else 0.5 * (down + up)
     total = None if stat is None or syst is None else math.hypot(stat, syst)
-    return ScaleFactor(data, mc, value, down, up, syst, total, sources, status, tuple(reasons))
+    others = {name: (d.value, m.value) for name, (d, m) in variations.items() if name != "nominal"}
+    return ScaleFactor(data, mc, value, down, up, syst, total, sources, status, tuple(reasons), others)
 
 
 def _sources(
@@ -204,7 +209,7 @@ def table_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Rows of ``scale_factors`` as flat columns: ranges as ``pt_low``, ``pt_high``, a column a source."""
     variables = _union(row["edges"] for row in rows)
     sources = _union(row["sources"] for row in rows)
-    plain = [key for key in (rows[0] if rows else {}) if key not in ("edges", "sources", "reasons")]
+    plain = [key for key in (rows[0] if rows else {}) if key not in _NESTED]
     out: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in plain[:4]}
     for name in variables:
         for k, end in enumerate(("low", "high")):
