@@ -424,7 +424,7 @@ def _status(fitted: Mapping[str, Any], job: FitJob) -> str:
 
 def parse_starts(texts: Sequence[str]) -> dict[str, tuple[float, float | None, float | None]]:
     """``sigma_p=2.1`` or ``sigma_p=2.1,1,4`` -> {name: (start, low, high)}."""
-    out = {}
+    out: dict[str, tuple[float, float | None, float | None]] = {}
     for text in texts:
         name, equals, numbers = text.partition("=")
         try:
@@ -474,13 +474,15 @@ def tnp_closure(
     columns = {f.name: [getattr(one, f.name) for one in results] for f in dataclasses.fields(results[0])}
     write_csv(where / "tables" / "closure_toys.csv", columns)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    said = f"{toys} toys of {model}"
+    if row["pull_width"] is not None:
+        said += f": pull mean {row['pull_mean']:+.3f}, width {row['pull_width']:.3f}, {row['failed']} failed"
     write_json(where / "manifest.json", {
         "schema_version": SCHEMA_VERSION, "femtobarn": femtobarn.__version__, "analysis": CLOSURE,
         "title": "Tag and probe: closure of the fit", "origin": "toy", "seed": seed, "inputs": [],
         "config": {"analysis": CLOSURE, "model": model, "toys": toys, "efficiency": efficiency},
         "warnings": [], "started": now, "finished": now, "figures": [],
-        "headline": f"{toys} toys of {model}: pull mean {row['pull_mean']:+.3f}, width {row['pull_width']:.3f}, "
-        f"{row['failed']} failed." if row["pull_width"] is not None else f"{toys} toys of {model}.",
+        "headline": f"{said}.",
     })  # fmt: skip
     return where, row
 

@@ -16,10 +16,13 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 
 def add_fitter_verbs(app: typer.Typer) -> None:
     """Put the two verbs into the group ``tnp``."""
-    app.command("run-fitter", context_settings=_HELP,
-                epilog="Example: femtobarn tnp run-fitter --config FIT.json --out fits")(run_fitter)  # fmt: skip
-    app.command("closure", context_settings=_HELP,
-                epilog="Example: femtobarn tnp closure --toys 100 --efficiency 0.85 --out closure")(closure)  # fmt: skip
+    example = "Example: femtobarn tnp "
+    app.command(
+        "run-fitter", context_settings=_HELP, epilog=f"{example}run-fitter --config FIT.json --out fits"
+    )(run_fitter)
+    app.command("closure", context_settings=_HELP, epilog=f"{example}closure --toys 100 --out closure")(
+        closure
+    )
 
 
 def run_fitter(

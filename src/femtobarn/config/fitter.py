@@ -241,7 +241,7 @@ class _Adapter:
     ) -> dict[str, tuple[str, str]]:
         given = factors.get("data_mc_pair")
         if given is None:
-            return dict([("SF", (next(iter(data)), next(iter(mc))))]) if len(data) == len(mc) == 1 else {}
+            return {"SF": (next(iter(data)), next(iter(mc)))} if len(data) == len(mc) == 1 else {}
         if not isinstance(given, dict):
             self._problems.add("must be an object {name: [data, mc]}", path=("scale_factors", "data_mc_pair"))
             return {}
@@ -287,7 +287,7 @@ class _Adapter:
         if fit.get("interactive"):
             self._problems.add(
                 "there is no interactive fit here", path=("fit", "interactive"),
-                action="fit one bin again with starts of your own: femtobarn fit RUN --bin N --start NAME=VALUE",
+                action="fit one bin with your own starts: femtobarn fit RUN --bin N --start NAME=VALUE",
             )  # fmt: skip
         if fit.get("sigmoid_eff"):
             self._notes.append(
@@ -299,11 +299,8 @@ class _Adapter:
     def _variations(self, fit: Mapping[str, Any]) -> tuple[str, ...]:
         given = fit.get("variations")
         if given is None:
-            own = [
-                name
-                for name in VARIATIONS
-                if name in (self._section("scale_factors").get("variation_inputs") or {})
-            ]
+            inputs = self._section("scale_factors").get("variation_inputs") or {}
+            own = [name for name in VARIATIONS if name in inputs and name not in DEFAULT_VARIATIONS]
             return (*DEFAULT_VARIATIONS, *own)
         if not isinstance(given, list):
             self._problems.add("must be a list", path=("fit", "variations"))

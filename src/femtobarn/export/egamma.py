@@ -20,7 +20,7 @@ _ALTERNATIVES: Final = ("altBkg", "altSig", "altMC", "altSigBkg")
 
 
 def egamma_text(grid: Grid) -> str:
-    """Twelve columns between tabs, a bin a line: eta, pt, efficiencies with errors, alternatives (-1: none)."""
+    """Twelve columns between tabs, a bin a line: eta, pt, efficiencies with errors, alternatives or -1."""
     lines = [f"### var1 : {grid.variables['eta'] or 'eta'}", f"### var2 : {grid.variables['pt'] or 'pt'}"]
     for place, row in np.ndenumerate(grid.rows):
         ends = [float(e) for axis, i in zip(grid.edges.values(), place, strict=True) for e in axis[i : i + 2]]

@@ -103,7 +103,7 @@ def _entry(name: str, description: str, file: str, keywords: list[dict[str, Any]
 def dump(path: Path, document: Mapping[str, Any]) -> None:
     """Write one YAML document."""
     with path.open("w", encoding="utf-8") as stream:
-        yaml.safedump(dict(document), stream, sort_keys=False, allow_unicode=True, width=10**6)
+        yaml.safe_dump(dict(document), stream, sort_keys=False, allow_unicode=True, width=10**6)
 
 
 def _header(name: str, units: str = "") -> dict[str, str]:

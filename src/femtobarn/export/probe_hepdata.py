@@ -16,7 +16,7 @@ __all__ = ["export_probe_hepdata"]
 def export_probe_hepdata(
     rows: Sequence[Mapping[str, Any]], directory: Path, *, comment: str
 ) -> HepdataExport:
-    """Write ``submission.yaml`` and the tables; bins without a number are left out of nothing: they say so."""
+    """Write ``submission.yaml`` and the tables; a bin without a number holds a dash."""
     directory.mkdir(parents=True, exist_ok=True)
     groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -47,8 +47,11 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         }
         for variable in rows[0]["edges"]
     ]
-    columns = [("Efficiency in data", "eff_data", "eff_data"), ("Efficiency in simulation", "eff_mc", "eff_mc"),
-               ("Scale factor", "sf", "stat")]  # fmt: skip
+    columns = [
+        ("Efficiency in data", "eff_data", "eff_data"),
+        ("Efficiency in simulation", "eff_mc", "eff_mc"),
+        ("Scale factor", "sf", "stat"),
+    ]
     dependent = [
         {"header": {"name": text}, "values": [_value(row, key, errors) for row in rows]}
         for text, key, errors in columns

@@ -58,14 +58,8 @@ class Grid:
 def kind_of(variable: str) -> str:
     """``eta``, ``pt`` or ``phi`` of a variable's name; empty for others."""
     name = variable.lower()
-    return next(
-        (
-            k
-            for k, ends in (("eta", ("eta",)), ("pt", ("pt", "et")), ("phi", ("phi",)))
-            if name.endswith(ends)
-        ),
-        "",
-    )
+    kinds = (("eta", ("eta",)), ("pt", ("pt", "et")), ("phi", ("phi",)))
+    return next((kind for kind, ends in kinds if name.endswith(ends)), "")
 
 
 def grids(rows: Sequence[Mapping[str, Any]], *, allow_suspect: bool, where: str) -> list[Grid]:
@@ -79,9 +73,9 @@ def grids(rows: Sequence[Mapping[str, Any]], *, allow_suspect: bool, where: str)
     bad = [f"{row['filter']} {row['bin']} ({row['status']})" for row in rows if row["status"] != "good"]
     if bad and not allow_suspect:
         raise DataError(
-            f"{len(bad)} of {len(rows)} bins are not good: {', '.join(bad[:4])}{', ...' if len(bad) > 4 else ''}",
+            f"{len(bad)} of {len(rows)} bins are not good: {', '.join([*bad[:4], '...'][: len(bad)])}",
             where=where,
-            action="fit them again (femtobarn fit RUN --bin N), or write them as they are with --allow-suspect",
+            action="fit them again (femtobarn fit RUN --bin N), or write them with --allow-suspect",
         )
     groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for row in rows:

@@ -22,7 +22,7 @@ _SQRT_PI: Final = math.sqrt(math.pi)
 def _weideman(terms: int) -> tuple[float, Any]:
     """Scale and coefficients (highest power first) of a rational approximation of the Faddeeva function.
 
-    J. A. C. Weideman, SIAM J. Numer. Anal. 31 (1994) 1497; 40 terms are good to 1e-13 in the upper half plane.
+    J. A. C. Weideman, SIAM J. Numer. Anal. 31 (1994) 1497; 40 terms are good to 1e-13 above the axis.
     """
     scale = math.sqrt(terms / math.sqrt(2.0))
     m = 2 * terms
@@ -37,7 +37,7 @@ _L, _C = _weideman(40)
 
 
 @njit(cache=True)
-def _faddeeva(z):  # type: ignore[no-untyped-def]
+def _faddeeva(z: Any) -> Any:
     below = _L - 1j * z
     ratio = (_L + 1j * z) / below
     total = complex(_C[0], 0.0)
@@ -47,7 +47,7 @@ def _faddeeva(z):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _exprel(y):  # type: ignore[no-untyped-def]
+def _exprel(y: float) -> Any:
     """(exp(y) - 1) / y and its derivative."""
     if abs(y) < 1e-4:
         return 1.0 + y / 2.0 + y * y / 6.0, 0.5 + y / 3.0 + y * y / 8.0
@@ -56,7 +56,7 @@ def _exprel(y):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def double_crystal_ball_integral(x, p):  # type: ignore[no-untyped-def]
+def double_crystal_ball_integral(x: Any, p: Any) -> Any:
     """Gaussian core with power-law tails (see :class:`femtobarn.stats.shapes.DoubleCrystalBall`).
 
     Parameters
@@ -108,7 +108,7 @@ def double_crystal_ball_integral(x, p):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def cms_integral(x, p, pieces, nodes, weights):  # type: ignore[no-untyped-def]
+def cms_integral(x: Any, p: Any, pieces: int, nodes: Any, weights: Any) -> Any:
     """``erfc(-beta (x - loc)) exp(-gamma (x - loc))`` from the first point on, by Gauss-Legendre rules.
 
     Parameters
@@ -147,7 +147,7 @@ def cms_integral(x, p, pieces, nodes, weights):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def voigt_integral(x, p, pieces, nodes, weights):  # type: ignore[no-untyped-def]
+def voigt_integral(x: Any, p: Any, pieces: int, nodes: Any, weights: Any) -> Any:
     """Breit-Wigner folded with a Gaussian, from the first point on; p = (mass, sigma, gamma), as above."""
     m, n = p.shape[1], x.size
     values, slopes = np.zeros((m, n)), np.zeros((3, m, n))

@@ -186,7 +186,7 @@ def _stem(text: str) -> str:
 
 
 def _against(rows: Sequence[Mapping[str, Any]], variable: str, name: str, label: Label, note: str) -> Drawing:
-    """Efficiency in data and simulation against one variable; below, the scale factor with its total error."""
+    """Efficiency in data and simulation against one variable; below, the scale factor with its error."""
     series: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         others = [range_text(k, ends) for k, ends in row["edges"].items() if k != variable]
@@ -279,13 +279,15 @@ def _ratio(axes: Axes, rows: Sequence[Mapping[str, Any]], variable: str, colour:
         np.array([row[key] or 0.0 for row in known], dtype=np.float64) for key in ("sf", "total", "stat")
     )
     for centre, width, value, error in zip(x, half, y, total, strict=True):
-        axes.fill_between([centre - width, centre + width], value - error, value + error, color=colour, alpha=0.2,
-                          linewidth=0)  # fmt: skip
+        ends = [centre - width, centre + width]
+        axes.fill_between(ends, value - error, value + error, color=colour, alpha=0.2, linewidth=0)
     good = np.array([row["status"] == "good" for row in known])
     for chosen, marker in ((good, "o"), (~good, "x")):
         if chosen.any():
-            axes.errorbar(x[chosen], y[chosen], yerr=stat[chosen], xerr=half[chosen], fmt=marker, color=colour,
-                          markersize=4.5, elinewidth=1.1)  # fmt: skip
+            axes.errorbar(
+                x[chosen], y[chosen], yerr=stat[chosen], xerr=half[chosen], fmt=marker, color=colour,
+                markersize=4.5, elinewidth=1.1,
+            )  # fmt: skip
     reach = max(0.05, 1.25 * float(np.max(np.abs(y - 1.0) + total)))
     low, high = axes.get_ylim() if axes.has_data() and len(axes.lines) > 3 else (1.0, 1.0)
     reach = min(max(reach, 1.0 - low, high - 1.0) if high > low else reach, 1.0)
@@ -340,7 +342,8 @@ def _map(
         axes.set_ylabel(variable_label(variables[1]))
         label.draw(axes)
     numbers = {
-        "x": {"variable": variables[0], "edges": edges[0]}, "y": {"variable": variables[1], "edges": edges[1]},
+        "x": {"variable": variables[0], "edges": edges[0]},
+        "y": {"variable": variables[1], "edges": edges[1]},
         "values": content, "label": label.text,
     }  # fmt: skip
     caption = f"{text}{f' ({note})' if note else ''}; white means that there is none."

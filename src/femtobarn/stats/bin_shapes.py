@@ -66,7 +66,7 @@ class Smooth:
 
 @dataclass(frozen=True)
 class Mixture:
-    """``fraction`` of a first shape and the rest of a second, which share their first parameter (the mass)."""
+    """``fraction`` of a first shape, the rest of a second; they share their first parameter (the mass)."""
 
     first: BinShape
     second: BinShape
@@ -253,4 +253,5 @@ def breit_wigner(
     """
     edges = low + step * np.arange(max(2, round((high - low) / step)) + 1)
     m = 0.5 * (edges[1:] + edges[:-1])
-    return edges, m / ((m**2 - mass**2) ** 2 + (m**2 * width / mass) ** 2)
+    height = m / ((m**2 - mass**2) ** 2 + (m**2 * width / mass) ** 2)
+    return edges, np.asarray(height, dtype=np.float64)

@@ -74,7 +74,7 @@ class Spectra:
     def effective(self) -> FloatArray:
         """(2,) numbers of unweighted probes that know as much as the weighted ones."""
         squares = self.variances.sum(axis=1)
-        return np.divide(self.totals**2, squares, out=np.zeros(2), where=squares > 0.0)
+        return np.asarray(np.divide(self.totals**2, squares, out=np.zeros(2), where=squares > 0.0))
 
     @cached_property
     def scales(self) -> FloatArray:
@@ -167,7 +167,8 @@ class PassFailModel:
     @cached_property
     def places(self) -> tuple[npt.NDArray[np.intp], ...]:
         """Where the shape parameters stand: signal of passing and failing probes, backgrounds of both."""
-        out, at = [], N_COMMON
+        out: list[npt.NDArray[np.intp]] = []
+        at = N_COMMON
         for k, part in enumerate((*self.signals, *self.backgrounds)):
             size = len(part.parameters)
             if k == 1 and self.shared:

@@ -1,4 +1,4 @@
-"""Fits of passing and failing probes: starts from the data, best of several, errors, a verdict with reasons."""
+"""Fits of passing and failing probes: starts from the data, best of several, a verdict with reasons."""
 
 from __future__ import annotations
 
@@ -88,8 +88,11 @@ class PassFailOptions:
     @property
     def expected(self) -> Resonance:
         if self.resonance not in RESONANCES:
-            raise UsageError(f"unknown resonance {self.resonance!r}", near=nearest(self.resonance, RESONANCES),
-                             action=f"choose {', '.join(RESONANCES)}")  # fmt: skip
+            raise UsageError(
+                f"unknown resonance {self.resonance!r}",
+                near=nearest(self.resonance, RESONANCES),
+                action=f"choose {', '.join(RESONANCES)}",
+            )
         return RESONANCES[self.resonance]
 
     @property

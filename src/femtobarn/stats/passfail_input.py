@@ -284,7 +284,7 @@ def _bins(pair: Sequence[Mapping[str, Any]], where: str) -> Iterator[tuple[Probe
 
 
 def write_probe_sets(path: Path, sets: Sequence[ProbeSet]) -> None:
-    """Store sets read from other files as ``hists.zip``, an entry ``<dataset>/fits_1/<filter>/<bin>/passing``."""
+    """Store sets as ``hists.zip``, an entry ``<dataset>/fits_1/<filter>/<bin>/passing``."""
     import io
 
     import uhi.io.zip

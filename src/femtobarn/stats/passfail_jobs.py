@@ -195,7 +195,7 @@ def _partner(samples: Samples, label: str, like: ProbeSet) -> ProbeSet | None:
 
 
 def _template(partner: ProbeSet | None, place: ProbeBin, label: str) -> tuple[Template, Template]:
-    found = None if partner is None else dict((one.name, s) for one, s in partner.bins).get(place.name)
+    found = None if partner is None else {one.name: s for one, s in partner.bins}.get(place.name)
     if found is None:
         raise DataError(
             f"the signal tmpl of {place.name} needs simulation",
@@ -265,7 +265,7 @@ def find_jobs(jobs: Sequence[FitJob], wanted: str, variation: str) -> list[FitJo
     if not found:
         names = list(dict.fromkeys(job.bin.name for job in jobs))
         raise UsageError(f"there is no bin {wanted!r}", near=nearest(wanted, names),
-                         action=f"bins: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}")  # fmt: skip
+                         action=f"bins: {', '.join([*names[:8], '...'][: len(names)])}")  # fmt: skip
     places = list(dict.fromkeys((job.filter, job.region) for job in found))
     if len(places) > 1:
         shown = ", ".join("/".join(filter(None, place)) for place in places[:8])

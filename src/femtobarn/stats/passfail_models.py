@@ -1,7 +1,7 @@
 """Signal and background shapes of tag-and-probe fits by name, with starts, limits and weak constraints.
 
-Signals: ``dcb`` double-sided Crystal Ball, ``dv`` two Voigt functions, ``g`` Gaussian, ``cbg`` Crystal Ball and
-Gaussian, ``voigt`` Breit-Wigner of the resonance x Gaussian, ``tmpl`` simulated template x Gaussian,
+Signals: ``dcb`` double-sided Crystal Ball, ``dv`` two Voigt functions, ``g`` Gaussian, ``cbg`` Crystal Ball
+and Gaussian, ``voigt`` Breit-Wigner of the resonance x Gaussian, ``tmpl`` simulated template x Gaussian,
 ``genz`` generated lineshape x Gaussian, ``genzcb`` generated lineshape x Gaussian with a low-mass tail.
 Backgrounds: ``exp``, ``lin``, ``cms``, ``cheb``, ``bpoly``, ``ps``.
 """
@@ -46,6 +46,7 @@ __all__ = [
     "Resonance",
     "Template",
     "background",
+    "breit_wigner",
     "parse_model",
     "signal",
 ]
@@ -141,7 +142,7 @@ def parse_model(text: str) -> tuple[str, str]:
                          action=f"signals: {', '.join(SIGNALS)}; write SIGNAL_BACKGROUND")  # fmt: skip
     if two not in BACKGROUNDS:
         raise UsageError(f"unknown background shape {two!r} in {text!r}", near=nearest(two, BACKGROUNDS),
-                         action=f"backgrounds: {', '.join(BACKGROUNDS)}; write SIGNAL_BACKGROUND")  # fmt: skip
+                         action=f"backgrounds: {', '.join(BACKGROUNDS)}")  # fmt: skip
     return one, two
 
 
@@ -225,7 +226,7 @@ def _folded(
 
 
 def background(name: str, cells: Cells, fall: float) -> Component:
-    """A background shape by name; ``fall`` is the slope of an exponential (1/GeV) that the sidebands suggest."""
+    """A background shape by name; ``fall`` is the slope (1/GeV) that the sidebands suggest."""
     width = cells.high - cells.low
     if name == "exp":
         slope = Parameter("slope", fall, -8.0 / width, 30.0 / width, 6.0 / width)

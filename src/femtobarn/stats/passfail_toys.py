@@ -1,8 +1,8 @@
 """Closure of pass/fail fits: toys from a model of known efficiency, fitted like data.
 
-The tails of a signal have weak constraints in the fit, which stand for what is known of them beforehand.  As with
-any such knowledge, the truth of each toy differs from it by as much as it claims: tails are drawn anew for
-every toy.  Were they the constraints' own centres each time, errors would look too large.
+The tails of a signal have weak constraints in the fit, which stand for what is known of them beforehand.
+As with any such knowledge, the truth of each toy differs from it by as much as it claims: tails are drawn
+anew for every toy.  Were they the constraints' own centres each time, errors would look too large.
 """
 
 from __future__ import annotations

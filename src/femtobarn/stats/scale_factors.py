@@ -18,7 +18,12 @@ COMBINATIONS: Final = ("quadrature", "envelope", "rms2024")
 RMS_MEMBERS: Final = ("nominal", "altSig", "altBkg", "altSigBkg")
 #: Two variations that are one source: the larger shift counts.
 _TWO_SIDED: Final = {"massRangeUp": "massRange", "massRangeDown": "massRange", "puUp": "pu", "puDown": "pu"}
-_NESTED: Final = ("edges", "sources", "reasons", "alternatives")
+#: Columns of the flat table: before the ranges and after them.
+_FIRST: Final = ("filter", "label", "region", "bin")
+_NUMBERS: Final = (
+    "eff_data", "eff_data_stat", "eff_data_down", "eff_data_up", "eff_mc", "eff_mc_stat", "eff_mc_down",
+    "eff_mc_up", "sf", "stat", "stat_down", "stat_up", "syst", "total", "combination", "status",
+)  # fmt: skip
 _WORSE: Final = {"good": 0, "suspect": 1, "failed": 2}
 
 
@@ -209,12 +214,11 @@ def table_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Rows of ``scale_factors`` as flat columns: ranges as ``pt_low``, ``pt_high``, a column a source."""
     variables = _union(row["edges"] for row in rows)
     sources = _union(row["sources"] for row in rows)
-    plain = [key for key in (rows[0] if rows else {}) if key not in _NESTED]
-    out: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in plain[:4]}
+    out: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in _FIRST}
     for name in variables:
         for k, end in enumerate(("low", "high")):
             out[f"{name}_{end}"] = [row["edges"].get(name, (None, None))[k] for row in rows]
-    out |= {key: [row[key] for row in rows] for key in plain[4:]}
+    out |= {key: [row[key] for row in rows] for key in _NUMBERS}
     out |= {f"source_{name}": [row["sources"].get(name) for row in rows] for name in sources}
     return out | {"reasons": ["; ".join(row["reasons"]) for row in rows]}
 
