@@ -251,7 +251,7 @@ def breit_wigner(
     ``m / ((m^2 - M^2)^2 + m^4 width^2 / M^2)``: relativistic with a width that grows with the mass (D.
     Bardin et al., Phys. Lett. B 206 (1988) 539), times the fall of the parton luminosity, about 1/s.
     """
-    edges = low + step * np.arange(max(2, round((high - low) / step)) + 1)
+    edges = np.asarray(low + step * np.arange(max(2, round((high - low) / step)) + 1), dtype=np.float64)
     m = 0.5 * (edges[1:] + edges[:-1])
     height = m / ((m**2 - mass**2) ** 2 + (m**2 * width / mass) ** 2)
     return edges, np.asarray(height, dtype=np.float64)

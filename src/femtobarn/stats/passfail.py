@@ -20,12 +20,12 @@ from femtobarn.stats.minimise import FloatArray
 from femtobarn.stats.passfail_models import Component
 from femtobarn.stats.shapes import Parameter, differences, neighbours
 
-__all__ = ["N_COMMON", "Expected", "PassFailModel", "Spectra"]
+__all__ = ["FLOOR", "N_COMMON", "Expected", "PassFailModel", "Spectra"]
 
 #: Efficiency, signal yield, background yields: the parameters before those of the shapes.
 N_COMMON: Final = 4
-#: Events a bin below everything: a bin with data where the model has nothing is unlikely, not impossible.
-_FLOOR: Final = 1e-6
+#: Effective events a bin below everything: data where the model has nothing are unlikely, not impossible.
+FLOOR: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -241,8 +241,8 @@ class PassFailModel:
         )
         if np.any(b[0] < 0.0):
             return math.inf
-        nu = events * s[0] + n_background * b[0] + _FLOOR
         w, scale = self.spectra.observed[k], self.spectra.scales[k]
+        nu = events * s[0] + n_background * b[0] + FLOOR * scale
         log = np.log(nu / np.where(w > 0.0, w, 1.0))
         value = 2.0 * float(np.sum((nu - w - w * log) / scale))
         slope, curvature = 2.0 * (1.0 - w / nu) / scale, 2.0 * w / (nu**2 * scale)

@@ -21,7 +21,7 @@ from femtobarn.stats.minimise import (
     minimise,
     solve_positive,
 )
-from femtobarn.stats.passfail import PassFailModel, Spectra
+from femtobarn.stats.passfail import FLOOR, PassFailModel, Spectra
 from femtobarn.stats.passfail_models import (
     RESONANCES,
     Component,
@@ -182,7 +182,7 @@ def build_model(
     first = _Guess.of(spectra, 0, options.expected)
     second = first if options.shared_shape else _Guess.of(spectra, 1, options.expected)
     signals: list[Component] = []
-    for k, guess in enumerate((first, first if second.signal < 50.0 else second)):
+    for k, guess in enumerate((first, first if second.signal < 50.0 * second.unit else second)):
         template = templates[k] if templates is not None else None
         same = k == 1 and options.shared_shape
         signals.append(
@@ -206,11 +206,14 @@ class _Guess:
     peak: float
     signal: float
     background: float
+    unit: float
     fall: float
 
     @classmethod
     def of(cls, spectra: Spectra, k: int, resonance: Resonance) -> _Guess:
-        edges, counts = spectra.edges, spectra.observed[k]
+        # In effective events, so that a common weight changes nothing.
+        unit = float(spectra.scales[k].mean())
+        edges, counts = spectra.edges, spectra.observed[k] / unit
         centres = 0.5 * (edges[1:] + edges[:-1])
         width, total = edges[-1] - edges[0], float(counts.sum())
         near = np.abs(centres - resonance.mass) < 2.5 * resonance.resolution
@@ -222,13 +225,19 @@ class _Guess:
         fall = math.log((left + 1.0) / (right + 1.0)) / (0.85 * width)
         height = math.sqrt((left + 0.1) * (right + 0.1)) * counts.size
         under = min(0.7 * height, 0.9 * total)
-        return cls(peak, max(total - under, 0.0), under, min(max(fall, -2.0 / width), 8.0 / width))
+        return cls(
+            peak,
+            unit * max(total - under, 0.0),
+            unit * under,
+            unit,
+            min(max(fall, -2.0 / width), 8.0 / width),
+        )
 
 
 def _common(
     spectra: Spectra, guesses: tuple[_Guess, _Guess], without: Sequence[int]
 ) -> tuple[Parameter, ...]:
-    n = max(guesses[0].signal + guesses[1].signal, 1.0)
+    n = max(guesses[0].signal + guesses[1].signal, guesses[0].unit)
     efficiency = min(max(guesses[0].signal / n, 0.02), 0.98)
     most = 1.5 * float(spectra.observed.sum()) + 50.0 * float(spectra.scales.mean())
     levels = [
@@ -309,7 +318,7 @@ def fit_pass_fail(
     model = build_model(inside, asked, templates=templates)
     best, evaluations = _best(model)
     notes: list[str] = []
-    gone = [k for k in (0, 1) if best.x[2 + k] <= 1e-6 * max(best.x[1], 1.0)] if asked.pure else []
+    gone = [k for k in (0, 1) if best.x[2 + k] <= 1e-6 * best.x[1]] if asked.pure else []
     if gone:
         model = build_model(inside, asked, templates=templates, without=gone)
         best, more = _best(model)
@@ -417,7 +426,8 @@ def missing_curvature(model: PassFailModel, best: Minimum) -> float | None:
     known = 2.0 * model.precision[np.ix_(free, free)]
     extra: list[tuple[float, float, FloatArray]] = []
     for k in (0, 1):
-        nu, w, scale = expected.total[k] + 1e-6, model.spectra.observed[k], model.spectra.scales[k]
+        w, scale = model.spectra.observed[k], model.spectra.scales[k]
+        nu = expected.total[k] + FLOOR * scale
         # The expected information throughout: always positive, and the same for all parameters.
         rows, information = model.slopes(k, x)[free], 2.0 / (nu * scale)
         known = known + (rows * information) @ rows.T

@@ -128,7 +128,7 @@ def read_root_bins(
                     raise DataError(
                         f"there is no histogram {name!r}", where=str(path), near=nearest(name, classes)
                     )
-            edges = {"pt": ranges[0]} if ranges else {}
+            edges = _Edges({"pt": ranges[0]} if ranges else {})
             found[ProbeBin(0, "bin0", edges)] = dict(zip(("Pass", "Fail"), names, strict=True))
             what = names[0]
         else:

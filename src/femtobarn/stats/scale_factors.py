@@ -81,6 +81,7 @@ class ScaleFactor:
     data: Efficiency
     mc: Efficiency
     value: float | None
+    stat: float | None
     stat_down: float | None
     stat_up: float | None
     syst: float | None
@@ -89,12 +90,6 @@ class ScaleFactor:
     status: str
     reasons: tuple[str, ...] = field(default=())
     alternatives: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
-
-    @property
-    def stat(self) -> float | None:
-        if self.stat_down is None or self.stat_up is None:
-            return None
-        return 0.5 * (self.stat_down + self.stat_up)
 
     def to_json(self) -> dict[str, Any]:
         """The numbers of a row of ``tables/scale_factors``."""
@@ -153,10 +148,12 @@ def combine(
             if value is None:
                 status, reasons = "failed", [*reasons, "rms2024 needs all of " + ", ".join(RMS_MEMBERS)]
     down, up = _propagated(data, mc) if value is not None else (None, None)
-    stat = None if down is None or up is None else 0.5 * (down + up)
+    stat = None
+    if value is not None and down is not None and mc.value and data.error is not None:
+        stat = math.hypot(data.error, value * (mc.error or 0.0)) / mc.value
     total = None if stat is None or syst is None else math.hypot(stat, syst)
     others = {name: (d.value, m.value) for name, (d, m) in variations.items() if name != "nominal"}
-    return ScaleFactor(data, mc, value, down, up, syst, total, sources, status, tuple(reasons), others)
+    return ScaleFactor(data, mc, value, stat, down, up, syst, total, sources, status, tuple(reasons), others)
 
 
 def _sources(
