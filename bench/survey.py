@@ -118,7 +118,7 @@ def main() -> None:
             "whole_command": round(QUOTED_S * asked.events / QUOTED_EVENTS / few["cpu_s"], 1),
         },
         "identical": "no: the predecessor's spectra are wrong",
-        "note": "pass_cpu_s: reading, classifying, filling; cpu_s: with imports, tables, ROOT file and report",
+        "note": "pass_cpu_s: reading, classifying, filling; cpu_s: and imports, tables, ROOT file, report",
     }
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps({"schema_version": 1, "rows": [row]}, indent=1, sort_keys=True) + "\n")

@@ -64,6 +64,14 @@ if TYPE_CHECKING:
         survey_plan,
     )
     from femtobarn.api.tagprobe import Resources, TnpPlan, TnpRequest, tnp, tnp_columns, tnp_plan, tnp_values
+    from femtobarn.api.tagprobe_fits import (
+        fit_probes,
+        is_probe_run,
+        probe_copy,
+        refit_bin,
+        run_fitter,
+        tnp_closure,
+    )
     from femtobarn.api.tnp_tools import merge_parquet, migrate_pickle, prepare_histograms, unprocessed
     from femtobarn.api.training import TtbarTrained, ttbar_train
     from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
@@ -122,6 +130,13 @@ _WHERE: Final = {
     "fit_directory": "fitting",
     "stage_of": "surveys",
     "survey_parsing": "surveys",
+    "fit_probes": "tagprobe_fits",
+    "is_probe_run": "tagprobe_fits",
+    "probe_copy": "tagprobe_fits",
+    "refit_bin": "tagprobe_fits",
+    "run_fitter": "tagprobe_fits",
+    "tnp_closure": "tagprobe_fits",
+    "is_later_only": "surveys",
     "later_steps": "surveys",
     "merge": "runs",
     "merge_parquet": "tnp_tools",
@@ -210,6 +225,9 @@ __all__ = [
     "export",
     "fit",
     "fit_directory",
+    "fit_probes",
+    "is_later_only",
+    "is_probe_run",
     "later_steps",
     "merge",
     "merge_parquet",
@@ -219,6 +237,8 @@ __all__ = [
     "plan",
     "plot",
     "prepare_histograms",
+    "probe_copy",
+    "refit_bin",
     "refrun_evaluate",
     "refrun_fetch",
     "refrun_promote",
@@ -226,6 +246,7 @@ __all__ = [
     "report",
     "resume",
     "run",
+    "run_fitter",
     "run_schema",
     "search_bumps",
     "serve",
@@ -239,6 +260,7 @@ __all__ = [
     "survey_plan",
     "target_names",
     "tnp",
+    "tnp_closure",
     "tnp_columns",
     "tnp_plan",
     "tnp_values",

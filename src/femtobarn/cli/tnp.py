@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from femtobarn.cli import options as o
 from femtobarn.cli.run import show_finished
 from femtobarn.cli.screen import answer, progress, say, show_json, show_table
+from femtobarn.cli.tnp_fitter import add_fitter_verbs
 from femtobarn.errors import UsageError
 
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -265,3 +266,6 @@ def migrate(
 
     path, number = api.migrate_pickle(file, trust=trust, out=out)
     answer(f"{number} histograms in {path}")
+
+
+add_fitter_verbs(app)
