@@ -13,6 +13,7 @@ from femtobarn.cli import options as o
 from femtobarn.cli.fetch import fetch_datasets
 from femtobarn.cli.run import show_finished
 from femtobarn.cli.screen import answer, progress, say, show_json, show_table
+from femtobarn.cli.tnp_fitter import add_fitter_verbs
 from femtobarn.errors import UsageError
 
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -302,3 +303,6 @@ def migrate(
 
     path, number = api.migrate_pickle(file, trust=trust, out=out)
     answer(f"{number} histograms in {path}")
+
+
+add_fitter_verbs(app)
