@@ -73,8 +73,6 @@ if TYPE_CHECKING:
         tnp_values,
         trigger_workflow,
     )
-    from femtobarn.api.tnp_query import dataset_query
-    from femtobarn.api.tagprobe import Resources, TnpPlan, TnpRequest, tnp, tnp_columns, tnp_plan, tnp_values
     from femtobarn.api.tagprobe_fits import (
         fit_probes,
         is_probe_run,
@@ -83,6 +81,7 @@ if TYPE_CHECKING:
         run_fitter,
         tnp_closure,
     )
+    from femtobarn.api.tnp_query import dataset_query
     from femtobarn.api.tnp_tools import merge_parquet, migrate_pickle, prepare_histograms, unprocessed
     from femtobarn.api.training import TtbarTrained, ttbar_train
     from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
