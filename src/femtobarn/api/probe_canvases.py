@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,31 @@ __all__ = ["canvases"]
 
 
 def canvases(
-    run: Path, fitted: Mapping[str, Any], samples: Samples, label: Any, *, resonance: str = "Z"
+    run: Path,
+    fitted: Mapping[str, Any],
+    samples: Samples,
+    label: Any,
+    *,
+    resonance: str = "Z",
+    only: Collection[str] | None = None,
 ) -> list[Path]:
-    """Write ``plots/fits/NAME.png`` with its numbers for each fit, and ``plots/fits/index.html``."""
+    """Write ``plots/fits/NAME.png`` with its numbers for each fit, and ``plots/fits/index.html``.
+
+    ``only`` names the bins whose fits are new: pictures of the others stay as they are.
+    """
     from femtobarn.plot.tagprobe import fit_canvas
 
     folder = run / "plots" / "fits"
     folder.mkdir(parents=True, exist_ok=True)
+    names = {_name(fit): fit for fit in fitted["fits"]}
     for old in folder.glob("*.*"):
-        old.unlink()
+        if only is None or old.stem not in names or names[old.stem]["bin"]["name"] in only:
+            old.unlink()
     paths, entries = [], []
-    for fit in fitted["fits"]:
-        name = _name(fit)
+    for name, fit in names.items():
+        if (folder / f"{name}.png").exists():
+            entries.append((fit, name))
+            continue
         drawn = _curves(fit, samples, resonance)
         if drawn is None:
             entries.append((fit, ""))

@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import multiprocessing
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -187,13 +187,13 @@ def _fit_columns(fits: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return out
 
 
-def _finish(where: Path, fitted: Mapping[str, Any]) -> None:
+def _finish(where: Path, fitted: Mapping[str, Any], *, only: Collection[str] | None = None) -> None:
     """Headline, figures, report."""
     manifest = read_json(where / "manifest.json")
     manifest["headline"] = probe_headline(where, fitted)
     manifest["finished"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     write_json(where / "manifest.json", manifest)
-    draw_probes(where)
+    draw_probes(where, only=only)
 
 
 def probe_headline(where: Path, fitted: Mapping[str, Any]) -> str:
@@ -228,8 +228,8 @@ def _summary(where: Path, fitted: Mapping[str, Any]) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, "efficiencies": efficiencies, "scale_factors": factors}
 
 
-def draw_probes(where: Path) -> list[Path]:
-    """Draw the figures of a fitter's directory and write its report again."""
+def draw_probes(where: Path, *, only: Collection[str] | None = None) -> list[Path]:
+    """Draw the figures of a fitter's directory and write its report again; of fits only those of some bins."""
     from femtobarn.api.fit_files import fit_drawings
     from femtobarn.plot import Label, save
     from femtobarn.report import read_inputs, render
@@ -243,18 +243,20 @@ def draw_probes(where: Path) -> list[Path]:
     for drawing in fit_drawings(where, fitted, label):
         names.append(drawing.name)
         paths += save(drawing, plots)
-    paths += draw_canvases(where, fitted, label)
+    paths += draw_canvases(where, fitted, label, only=only)
     write_json(where / "manifest.json", {**manifest, "figures": names})
     write_text(where / "report.html", render(read_inputs(where)))
     return paths
 
 
-def draw_canvases(where: Path, fitted: Mapping[str, Any], label: Any) -> list[Path]:
+def draw_canvases(
+    where: Path, fitted: Mapping[str, Any], label: Any, *, only: Collection[str] | None = None
+) -> list[Path]:
     """One picture a fit in ``plots/fits``, and a page that lists them."""
     from femtobarn.api.probe_canvases import canvases
 
     asked, samples = probe_samples(where)
-    return canvases(where, fitted, samples, label, resonance=asked.resonance)
+    return canvases(where, fitted, samples, label, resonance=asked.resonance, only=only)
 
 
 # -- fit RUN ------------------------------------------------------------------------------------------
@@ -340,12 +342,14 @@ def fit_probes(
     return _shown(where, asked, fitted)
 
 
-def _shown(where: Path, asked: FitterConfig, fitted: Mapping[str, Any]) -> Mapping[str, Any]:
+def _shown(
+    where: Path, asked: FitterConfig, fitted: Mapping[str, Any], *, only: Collection[str] | None = None
+) -> Mapping[str, Any]:
     """Note the configuration, draw and report."""
     manifest = read_json(where / "manifest.json")
     write_json(where / "manifest.json", {**manifest, "fitter": asked.to_json()})
     if manifest["analysis"] == FITTER:
-        _finish(where, fitted)
+        _finish(where, fitted, only=only)
     else:
         from femtobarn.api.results import write_fit
 
@@ -406,7 +410,8 @@ def refit_bin(
             fits.append({**new.pop(key), "history": [*one.get("history", ()), past]})
         else:
             fits.append(one)
-    fitted = _shown(where, asked, _keep(where, asked, samples, [*fits, *new.values()]))
+    redrawn = {job.bin.name for job in jobs}
+    fitted = _shown(where, asked, _keep(where, asked, samples, [*fits, *new.values()]), only=redrawn)
     failed = [job.label for job in jobs if _status(fitted, job) == "failed"]
     if failed:
         raise FitError(f"the fit of {', '.join(failed)} failed", where=str(where / "fit.json"))
