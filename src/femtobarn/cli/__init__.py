@@ -27,7 +27,8 @@ VERBS: Final = {
     "ttbar": ("ttbar", "tools of the top-pair job: fileset, validate, bench"),
     "tnp": ("tnp", "tag and probe, with the older tool's verbs: run-fitter, closure"),
     "new": ("new", "write a small analysis of your own to start from"),
-    "data": ("data", "find, inspect and make input files"),
+    "data": ("data", "find, fetch, inspect and make input files"),
+    "cache": ("cache", "list, prune and verify what is kept between runs"),
     "refrun": ("refrun", "suggest reference runs to shifters; evaluate, promote, fetch"),
     "serve": ("serve", "serve the reference-run page"),
 }
