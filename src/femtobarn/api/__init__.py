@@ -68,6 +68,8 @@ if TYPE_CHECKING:
         run_fitter,
         tnp_closure,
     )
+    from femtobarn.api.tagprobe import Resources, TnpPlan, TnpRequest, tnp, tnp_columns, tnp_plan, tnp_values
+    from femtobarn.api.tnp_tools import merge_parquet, migrate_pickle, prepare_histograms, unprocessed
     from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
 
 _WHERE: Final = {
@@ -83,6 +85,9 @@ _WHERE: Final = {
     "Probed": "files",
     "RecordSources": "refrun_records",
     "Request": "inputs",
+    "Resources": "tagprobe",
+    "TnpPlan": "tagprobe",
+    "TnpRequest": "tagprobe",
     "TtbarBench": "benchmark",
     "TtbarFileset": "ttbar",
     "Validated": "ttbar",
@@ -122,10 +127,13 @@ _WHERE: Final = {
     "is_later_only": "surveys",
     "later_steps": "surveys",
     "merge": "runs",
+    "merge_parquet": "tnp_tools",
+    "migrate_pickle": "tnp_tools",
     "new": "starter",
     "open_run": "results",
     "plan": "runs",
     "plot": "results",
+    "prepare_histograms": "tnp_tools",
     "refrun_evaluate": "refrun",
     "refrun_fetch": "refrun_fetching",
     "refrun_promote": "refrun",
@@ -141,9 +149,14 @@ _WHERE: Final = {
     "survey_again": "surveys",
     "survey_plan": "surveys",
     "target_names": "export_targets",
+    "tnp": "tagprobe",
+    "tnp_columns": "tagprobe",
+    "tnp_plan": "tagprobe",
+    "tnp_values": "tagprobe",
     "ttbar_bench": "benchmark",
     "ttbar_fileset": "ttbar",
     "ttbar_validate": "ttbar",
+    "unprocessed": "tnp_tools",
 }
 
 __all__ = [
@@ -161,9 +174,12 @@ __all__ = [
     "Probed",
     "RecordSources",
     "Request",
+    "Resources",
     "SuggestRequest",
     "SurveyPlan",
     "SurveyRequest",
+    "TnpPlan",
+    "TnpRequest",
     "TtbarBench",
     "TtbarFileset",
     "Validated",
@@ -193,12 +209,15 @@ __all__ = [
     "is_probe_run",
     "later_steps",
     "merge",
+    "merge_parquet",
+    "migrate_pickle",
     "new",
     "open_run",
     "plan",
     "plot",
     "probe_copy",
     "refit_bin",
+    "prepare_histograms",
     "refrun_evaluate",
     "refrun_fetch",
     "refrun_promote",
@@ -216,9 +235,14 @@ __all__ = [
     "survey_plan",
     "target_names",
     "tnp_closure",
+    "tnp",
+    "tnp_columns",
+    "tnp_plan",
+    "tnp_values",
     "ttbar_bench",
     "ttbar_fileset",
     "ttbar_validate",
+    "unprocessed",
     "use_network",
 ]
 

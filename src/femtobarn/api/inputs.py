@@ -56,6 +56,7 @@ class Request:
     part_bytes: int | None = None
     max_files: int | None = None
     max_events: int | None = None
+    steps_per_part: int | None = None
     allow_missing: bool = False
     fresh: bool = False
     command: Sequence[str] = ()
@@ -102,13 +103,15 @@ def resolve(request: Request) -> Resolved:
         part_bytes=pick(request.part_bytes, "part_bytes") or Sizing().part_bytes,
         max_files=pick(request.max_files, "max_files"),
         max_events=pick(request.max_events, "max_events"),
+        steps_per_part=request.steps_per_part,
     )
     settings = RunSettings(
         analysis=source,
         parameters=parameters.model_dump(mode="json"),
         inputs=inputs,
         sizing={"part_events": sizing.part_events, "part_bytes": sizing.part_bytes,
-                "max_files": sizing.max_files, "max_events": sizing.max_events},
+                "max_files": sizing.max_files, "max_events": sizing.max_events,
+                "steps_per_part": sizing.steps_per_part},
         model=dict(file.model or {}) if file is not None else dict(request.model),
     )  # fmt: skip
     return Resolved(

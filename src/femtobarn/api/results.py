@@ -123,14 +123,15 @@ def normalised(path: Path) -> tuple[Stored, dict[str, Normalisation]]:
     return stored, _factors(analysis, stored)
 
 
-def finish(folder: RunDirectory, analysis: Analysis) -> str:
-    """All later steps of a run whose raw results are written; returns the headline."""
+def finish(folder: RunDirectory, analysis: Analysis, *, pages: bool = True) -> str:
+    """All later steps of a run whose raw results are written (``pages``: plots and report); the headline."""
     stored = folder.stored(analysis)
     _tables(folder, analysis, stored)
     fitted = _fit(folder, analysis, stored)
     text = _headline(folder, analysis, stored, fitted)
-    _plot(folder, analysis, stored, fitted)
-    _report(folder)
+    if pages:
+        _plot(folder, analysis, stored, fitted)
+        _report(folder)
     if analysis.verdict is not None and (reason := analysis.verdict(stored)):
         raise DataError(reason, where=str(folder.path), action=f"what was found is in {folder.path}/tables")
     return text

@@ -40,6 +40,8 @@ class Finished:
     path: Path
     result: RunResult
     headline: str = ""
+    #: What a reader of the results must know, as in the manifest.
+    warnings: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -57,6 +59,7 @@ def run(
     *,
     part: tuple[int, int] | None = None,
     process_only: bool = False,
+    pages: bool = True,
     progress: Callable[[Plan], Progress] | None = None,
 ) -> Finished:
     """Run an analysis, or continue the run that is already in the directory.
@@ -68,6 +71,8 @@ def run(
         Only the i-th (from 1) of n slices of the plan; kept for ``merge``.
     process_only : bool
         Stop after the raw results: no inference, no plots, no report.
+    pages : bool
+        Whether plots and report are made.
     progress : callable, optional
         Called with the plan; what it returns is called after every part.
 
@@ -112,7 +117,7 @@ def run(
                 planned, resolved.analysis, executor, store, ledger=folder.ledger_path, salt=salt,
                 progress=progress(planned) if progress is not None else None, **common,
             )  # fmt: skip
-            return _close(folder, resolved, planned, result, warnings, process_only=process_only)
+            return _close(folder, resolved, planned, result, warnings, process_only=process_only, pages=pages)
 
 
 def _plan_for(folder: RunDirectory, resolved: Resolved, part: tuple[int, int] | None) -> Plan:
@@ -213,6 +218,7 @@ def _close(
     warnings: Sequence[str] = (),
     *,
     process_only: bool,
+    pages: bool = True,
 ) -> Finished:
     """Write results; all later steps follow unless only processing was asked for."""
     _refuse_loss(folder, result, resolved.allow_missing)
@@ -220,9 +226,11 @@ def _close(
     told += [*warnings, *_limits(resolved, planned)]
     if not result.summary.complete:
         told.append(f"{result.summary.lost_fraction:.2%} of the input is lost (--allow-missing)")
+    if resolved.analysis.settle is not None:
+        told += resolved.analysis.settle(result.outcome, resolved.parameters)
     folder.complete(result, told)
-    headline = "" if process_only else finish(folder, resolved.analysis)
-    return Finished(folder.path, result, headline)
+    headline = "" if process_only else finish(folder, resolved.analysis, pages=pages)
+    return Finished(folder.path, result, headline, tuple(folder.manifest()["warnings"]))
 
 
 def _limits(resolved: Resolved, planned: Plan) -> list[str]:

@@ -64,6 +64,8 @@ def show_finished(finished: object, *, as_json: bool) -> None:
     if not isinstance(finished, Finished):
         raise TypeError("a finished run is expected")
     summary = finished.result.summary
+    for sentence in finished.warnings:
+        say(f"warning: {sentence}")
     if as_json:
         show_json({"run": str(finished.path), "headline": finished.headline, "ledger": summary.to_json()})
         return

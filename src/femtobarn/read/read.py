@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 
 import numpy as np
 
@@ -11,10 +12,25 @@ from femtobarn.kernels.jagged import Jagged
 from femtobarn.read.columns import Column, Events
 from femtobarn.read.source import Source
 
-__all__ = ["check_unit", "missing_columns", "read_events", "require_columns"]
+__all__ = ["check_unit", "expand_columns", "missing_columns", "read_events", "require_columns"]
 
 #: Medians of the leading transverse momentum outside of these bounds (GeV) are a unit mistake.
 _PT_BOUNDS = (0.5, 1000.0)
+
+
+def expand_columns(source: Source, names: Iterable[str]) -> list[str]:
+    """Optional names with patterns (``muon.*``, ``*weight*``) replaced by what the file has."""
+    found: list[str] = []
+    for name in names:
+        if "*" not in name or " " in name:
+            found.append(name)
+            continue
+        branch = source.schema.resolve(name).name
+        fits = sorted(item for item in source.branches if fnmatchcase(item, branch))
+        if branch != name and name.endswith("*") and branch.endswith("*"):
+            fits = [name[:-1] + item[len(branch) - 1 :] for item in fits]
+        found += fits
+    return list(dict.fromkeys(found))
 
 
 def missing_columns(source: Source, names: Iterable[str]) -> list[str]:
@@ -57,6 +73,7 @@ def read_events(
     if source.objects:
         return Events(stop - start, {}, source.objects)
     require_columns(source, needed, where=where)
+    optional = expand_columns(source, optional)
     absent = set(missing_columns(source, optional))
     names = [*needed, *(name for name in optional if name not in absent and name not in needed)]
     resolved = {name: source.schema.resolve(name) for name in names}

@@ -16,7 +16,7 @@ import numpy as np
 import femtobarn
 from femtobarn.analysis import Analysis, Stored
 from femtobarn.errors import StoreError, UsageError
-from femtobarn.hists import Compensated, Histogram, read_hists, read_spectra, write_hists
+from femtobarn.hists import Compensated, Histogram, read_hists, read_sparse, read_spectra, write_hists
 from femtobarn.outcome import CutRow, Outcome, Shard
 from femtobarn.records import NOMINAL, Dataset
 from femtobarn.run.arrays import write_arrays
@@ -32,7 +32,7 @@ from femtobarn.run.files import (
     write_parquet,
     write_text,
 )
-from femtobarn.run.fingerprint import source_fingerprint, versions
+from femtobarn.run.fingerprint import digest, source_fingerprint, versions
 from femtobarn.run.plan import Plan
 from femtobarn.run.planfile import to_text
 
@@ -165,7 +165,7 @@ class RunDirectory:
             for name, item in outcome.histograms.items()
         }
         with replacing(self.path / "hists.zip") as scratch:
-            write_hists(scratch, outcome.histograms.values(), categories, outcome.spectra)
+            write_hists(scratch, outcome.histograms.values(), categories, outcome.spectra, outcome.sparse)
         write_arrays(self.path, outcome.spectra)
         cutflow = {
             name: [
@@ -177,8 +177,11 @@ class RunDirectory:
         write_json(self.path / "cutflow.json", {"schema_version": SCHEMA_VERSION, **cutflow})
         # Tables named *.parquet are ntuples: for the user's own use, not read again by later steps.
         manifest["tables"] = sorted(name for name in outcome.tables if not name.endswith(".parquet"))
+        about = {"femtobarn_config": digest(manifest["config"]), "femtobarn": femtobarn.__version__}
         for name in outcome.tables:
-            if name.endswith(".parquet"):
+            if name.endswith("-part.parquet"):
+                _write_shards(self.path / "tables", name, outcome.tables[name], about)
+            elif name.endswith(".parquet"):
                 write_parquet(self.path / "tables" / name, outcome.table(name))
             else:
                 write_csv(self.path / "tables" / f"{name}.csv", outcome.table(name))
@@ -203,8 +206,10 @@ class RunDirectory:
                              action=f"femtobarn resume {self.path}")  # fmt: skip
         entries = manifest["datasets"]
         datasets = tuple(Dataset(name, (), entry["metadata"]) for name, entry in entries.items())
+        archive = self.path / "hists.zip"
+        spectra = read_spectra(archive)
         outcome = Outcome(
-            histograms=read_hists(self.path / "hists.zip"), spectra=read_spectra(self.path / "hists.zip")
+            histograms=read_hists(archive), spectra=spectra, sparse={} if spectra else read_sparse(archive)
         )
         for name, entry in entries.items():
             outcome.facts[name] = {key: tuple(values) for key, values in entry["facts"].items()}
@@ -229,6 +234,13 @@ class RunDirectory:
             model=MappingProxyType(dict(manifest["config"].get("model") or {})),
             folder=self.path,
         )
+
+
+def _write_shards(folder: Path, name: str, shards: Sequence[Shard], about: Mapping[str, str]) -> None:
+    """One file a part, numbered from 0 in the plan's order: ``x-part.parquet`` -> ``x-part0.parquet``."""
+    stem = name.removesuffix(".parquet")
+    for number, shard in enumerate(shards):
+        write_parquet(folder / f"{stem}{number}.parquet", shard.columns, about)
 
 
 def _resources(analysis: Analysis, parameters: Mapping[str, Any]) -> dict[str, dict[str, str]]:
