@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         survey_again,
         survey_plan,
     )
+    from femtobarn.api.tagprobe import Resources, TnpPlan, TnpRequest, tnp, tnp_columns, tnp_plan, tnp_values
     from femtobarn.api.tagprobe_fits import (
         fit_probes,
         is_probe_run,
@@ -68,7 +69,6 @@ if TYPE_CHECKING:
         run_fitter,
         tnp_closure,
     )
-    from femtobarn.api.tagprobe import Resources, TnpPlan, TnpRequest, tnp, tnp_columns, tnp_plan, tnp_values
     from femtobarn.api.tnp_tools import merge_parquet, migrate_pickle, prepare_histograms, unprocessed
     from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
 
@@ -215,9 +215,9 @@ __all__ = [
     "open_run",
     "plan",
     "plot",
+    "prepare_histograms",
     "probe_copy",
     "refit_bin",
-    "prepare_histograms",
     "refrun_evaluate",
     "refrun_fetch",
     "refrun_promote",
@@ -234,8 +234,8 @@ __all__ = [
     "survey_again",
     "survey_plan",
     "target_names",
-    "tnp_closure",
     "tnp",
+    "tnp_closure",
     "tnp_columns",
     "tnp_plan",
     "tnp_values",

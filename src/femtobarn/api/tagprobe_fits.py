@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import datetime
-import multiprocessing
-import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import femtobarn
 from femtobarn.api.fit_files import FITTER
+from femtobarn.api.pool import in_pool
 from femtobarn.config.fitter import FitterConfig, read_fitter_config, stored_fitter_config
 from femtobarn.errors import FitError, UsageError, nearest
-from femtobarn.run.executors import ONE_THREAD
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json, write_text
 from femtobarn.stats.passfail_input import (
     ProbeSet,
@@ -49,30 +46,12 @@ __all__ = [
 #: ``analysis`` in the manifest of a run with events; also the kind of its fit.json.
 TAGPROBE: Final = "tagprobe"
 CLOSURE: Final = "tnp-closure"
-#: Fewer fits than this are done sooner than worker processes have started.
-_WORTH_A_POOL: Final = 60
-
-Item = TypeVar("Item")
-Made = TypeVar("Made")
 
 
 def is_probe_run(path: Path) -> bool:
     """Whether a directory holds passing and failing probes to fit."""
     manifest = path / "manifest.json"
     return manifest.exists() and read_json(manifest).get("analysis") in (FITTER, TAGPROBE)
-
-
-def in_pool(work: Callable[[Item], Made], items: Sequence[Item], *, workers: int | None = None) -> list[Made]:
-    """Results in the order of the items; in worker processes if there are many items or it is asked for."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(workers or (available if len(items) >= _WORTH_A_POOL else 1), max(len(items), 1))
-    if count <= 1:
-        return [work(item) for item in items]
-    for name, value in ONE_THREAD.items():
-        os.environ.setdefault(name, value)
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(count, mp_context=context) as pool:
-        return list(pool.map(work, items, chunksize=max(1, min(8, len(items) // (4 * count)))))
 
 
 # -- tnp run-fitter -----------------------------------------------------------------------------------
@@ -229,7 +208,7 @@ def _summary(where: Path, fitted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def draw_probes(where: Path, *, only: Collection[str] | None = None) -> list[Path]:
-    """Draw the figures of a fitter's directory and write its report again; of fits only those of some bins."""
+    """Draw the figures of a fitter's directory and its report again; of fits only those of some bins."""
     from femtobarn.api.fit_files import fit_drawings
     from femtobarn.plot import Label, save
     from femtobarn.report import read_inputs, render
