@@ -68,7 +68,9 @@ def started(command, port, log):
                     if probe.connect_ex(("127.0.0.1", port)) == 0:
                         break
                 if process.poll() is not None:
-                    pytest.skip(f"{command[0]} cannot be started here: {log.read_text(errors='replace')[-300:]}")
+                    pytest.skip(
+                        f"{command[0]} cannot be started here: {log.read_text(errors='replace')[-300:]}"
+                    )
                 time.sleep(0.05)
             yield process
         finally:
@@ -266,8 +268,14 @@ def test_a_release_without_files_is_looked_up(shared, loopback, monkeypatch, tmp
     server = loopback(lambda ask: file_reply(folder)(ask))
     eos = "root://eospublic.cern.ch:1094//eos/opendata/atlas"
     table = {s.dsid for s in api_release().samples.values() if not s.name.endswith("_yy")}
-    items = [{"dataset_number": "data", "skims": [
-        {"skim_type": "4lep", "file_list": [f"{eos}/data_A.4lep.root", f"{eos}/data_B.4lep.root"]}]}]
+    items = [
+        {
+            "dataset_number": "data",
+            "skims": [
+                {"skim_type": "4lep", "file_list": [f"{eos}/data_A.4lep.root", f"{eos}/data_B.4lep.root"]}
+            ],
+        }
+    ]
     items += [{"dataset_number": str(dsid), "cross_section_pb": 1.0, "skims": []} for dsid in table]
 
     def service(ask):
@@ -279,7 +287,9 @@ def test_a_release_without_files_is_looked_up(shared, loopback, monkeypatch, tmp
     monkeypatch.setenv("FEMTOBARN_CERNOPENDATA_URL", server.url)
     answer = api.data_query("atlas://2020e-13tev")
     assert answer[0]["skims"] == {"4lep": 2}
-    with pytest.raises(Exception, match="has no files"):  # the samples' skims are not there: said, not skipped
+    with pytest.raises(
+        Exception, match="has no files"
+    ):  # the samples' skims are not there: said, not skipped
         api.plan(api.Request(what="h4l", release="atlas-2020"))
 
 

@@ -224,7 +224,10 @@ def test_a_slow_server_has_a_limit(loopback, folder):
     serve = file_reply(folder)
     server = loopback(lambda ask: replace(serve(ask), pause=0.2))
     client = HttpClient(Limits(read=5.0, tries=2, total=0.5))
-    with pytest.raises(NetworkError, match="in time"), RemoteFile(FileRef(server.url + "/wide.root"), client) as file:
+    with (
+        pytest.raises(NetworkError, match="in time"),
+        RemoteFile(FileRef(server.url + "/wide.root"), client) as file,
+    ):
         file.prefetch([(100_000, 900_000)])
 
 
