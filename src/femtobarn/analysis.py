@@ -8,6 +8,7 @@ likes, run parts anywhere, repeat them and merge them.
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import sys
@@ -26,7 +27,7 @@ from femtobarn.errors import DataError, UsageError, nearest
 from femtobarn.hists import Axis, HistSpec
 from femtobarn.outcome import Outcome
 from femtobarn.read.columns import Events
-from femtobarn.records import NOMINAL, Dataset, Part, Variation
+from femtobarn.records import NOMINAL, Dataset, FileRef, Part, Variation
 
 __all__ = [
     "Analysis",
@@ -198,6 +199,8 @@ class Stored:
     notes: tuple[str, ...] = ()
     model: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     folder: Path | None = None
+    #: What later steps worked out and other later steps can use; never written anywhere.
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def by_name(self) -> Mapping[str, Dataset]:
@@ -253,6 +256,9 @@ class Analysis:
     settle : function (merged outcome, parameters) -> warnings
         Called once on the sum of all parts, before it is written: divides by sums that no part knows,
         and says what only the whole run can tell.
+    whole_file : function (file, ctx, place) -> (outcome, bytes read, entries)
+        For jobs that take a file as a whole and leave one behind: called in place of ``process``.
+        ``place`` is where its outcome will be stored; files beside it with the same stem are its own.
     verdict : function (stored) -> why this result is a failure all the same; empty if it is none
         Asked last, when everything is written; the run then exits with 1.
     """
@@ -278,6 +284,7 @@ class Analysis:
     figures: Callable[[Stored, Mapping[str, Any]], Iterable[Any]] | None = None
     headline: Callable[[Stored, Mapping[str, Any]], str] | None = None
     files: Callable[[Stored], Iterable[tuple[str, bytes]]] | None = None
+    whole_file: Callable[[FileRef, Context, Path], tuple[Outcome, int, int]] | None = None
     verdict: Callable[[Stored], str] | None = None
     titles: tuple[str, ...] = ()
     shared_files: bool = False
@@ -311,6 +318,11 @@ def find_analysis(name: str) -> Analysis:
     """
     if name.endswith(".py"):
         return _from_file(Path(name))
+    if name.startswith("femtobarn.") and ":" in name:  # a job of the house that is no analysis of its own
+        module, _, attribute = name.partition(":")
+        found = getattr(importlib.import_module(module), attribute, None)
+        if isinstance(found, Analysis):
+            return found
     points = [p for p in importlib.metadata.entry_points(group=ENTRY_POINTS) if p.name == name]
     if not points:
         raise UsageError(

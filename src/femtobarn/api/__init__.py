@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from femtobarn.api.bumpnet import check_bumpnet
     from femtobarn.api.caching import CacheRoom, cache_list, cache_prune, cache_verify
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
+    from femtobarn.api.delivering import Delivered, DeliveryOptions, brings_code, deliver, explain_delivery
     from femtobarn.api.demos import Demos, demo
     from femtobarn.api.export_targets import target_names
     from femtobarn.api.exporting import Exported, export
@@ -49,15 +50,17 @@ if TYPE_CHECKING:
     from femtobarn.api.runs import Finished, merge, plan, resume, run, status
     from femtobarn.api.samples import MadeSamples, data_list, data_make
     from femtobarn.api.searching import search_bumps
-    from femtobarn.api.serving import serve
+    from femtobarn.api.serving import serve, serve_servicex
     from femtobarn.api.starter import new
     from femtobarn.api.surveys import (
         SurveyPlan,
         SurveyRequest,
-        is_later_only,
         later_steps,
+        shows_progress,
+        stage_of,
         survey,
         survey_again,
+        survey_parsing,
         survey_plan,
     )
     from femtobarn.api.tagprobe import Resources, TnpPlan, TnpRequest, tnp, tnp_columns, tnp_plan, tnp_values
@@ -70,12 +73,15 @@ if TYPE_CHECKING:
         tnp_closure,
     )
     from femtobarn.api.tnp_tools import merge_parquet, migrate_pickle, prepare_histograms, unprocessed
+    from femtobarn.api.training import TtbarTrained, ttbar_train
     from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
 
 _WHERE: Final = {
     "Lookup": "fetching",
     "use_network": "fetching",
     "Checked": "checking",
+    "Delivered": "delivering",
+    "DeliveryOptions": "delivering",
     "Demos": "demos",
     "Exported": "exporting",
     "Finished": "runs",
@@ -89,12 +95,14 @@ _WHERE: Final = {
     "TnpPlan": "tagprobe",
     "TnpRequest": "tagprobe",
     "TtbarBench": "benchmark",
+    "TtbarTrained": "training",
     "TtbarFileset": "ttbar",
     "Validated": "ttbar",
     "SuggestRequest": "refrun",
     "SurveyPlan": "surveys",
     "SurveyRequest": "surveys",
     "analysis_of": "checking",
+    "brings_code": "delivering",
     "check": "checking",
     "CacheRoom": "caching",
     "cache_list": "caching",
@@ -114,10 +122,14 @@ _WHERE: Final = {
     "data_list": "samples",
     "data_make": "samples",
     "data_probe": "files",
+    "deliver": "delivering",
     "demo": "demos",
+    "explain_delivery": "delivering",
     "export": "exporting",
     "fit": "fitting",
     "fit_directory": "fitting",
+    "stage_of": "surveys",
+    "survey_parsing": "surveys",
     "fit_probes": "tagprobe_fits",
     "is_probe_run": "tagprobe_fits",
     "probe_copy": "tagprobe_fits",
@@ -143,8 +155,10 @@ _WHERE: Final = {
     "run": "runs",
     "run_schema": "checking",
     "serve": "serving",
+    "serve_servicex": "serving",
     "search_bumps": "searching",
     "status": "runs",
+    "shows_progress": "surveys",
     "survey": "surveys",
     "survey_again": "surveys",
     "survey_plan": "surveys",
@@ -154,6 +168,7 @@ _WHERE: Final = {
     "tnp_plan": "tagprobe",
     "tnp_values": "tagprobe",
     "ttbar_bench": "benchmark",
+    "ttbar_train": "training",
     "ttbar_fileset": "ttbar",
     "ttbar_validate": "ttbar",
     "unprocessed": "tnp_tools",
@@ -162,6 +177,8 @@ _WHERE: Final = {
 __all__ = [
     "CacheRoom",
     "Checked",
+    "Delivered",
+    "DeliveryOptions",
     "Demos",
     "Exported",
     "Fetched",
@@ -182,8 +199,10 @@ __all__ = [
     "TnpRequest",
     "TtbarBench",
     "TtbarFileset",
+    "TtbarTrained",
     "Validated",
     "analysis_of",
+    "brings_code",
     "cache_list",
     "cache_prune",
     "cache_verify",
@@ -200,7 +219,9 @@ __all__ = [
     "data_probe",
     "data_query",
     "data_snapshot",
+    "deliver",
     "demo",
+    "explain_delivery",
     "export",
     "fit",
     "fit_directory",
@@ -229,9 +250,13 @@ __all__ = [
     "run_schema",
     "search_bumps",
     "serve",
+    "serve_servicex",
+    "shows_progress",
+    "stage_of",
     "status",
     "survey",
     "survey_again",
+    "survey_parsing",
     "survey_plan",
     "target_names",
     "tnp",
@@ -241,6 +266,7 @@ __all__ = [
     "tnp_values",
     "ttbar_bench",
     "ttbar_fileset",
+    "ttbar_train",
     "ttbar_validate",
     "unprocessed",
     "use_network",

@@ -95,9 +95,10 @@ def run(
     execution = {
         "executor": name, "workers": resolved.workers, "site": resolved.site,
         "resources": asdict(resolved.resources),
-        "allow_missing": resolved.allow_missing, "process_only": process_only,
+        "allow_missing": resolved.allow_missing, "process_only": process_only, "cache": resolved.cache,
     }  # fmt: skip
-    common: dict[str, Any] = {"parameters": resolved.parameters, "source": resolved.source}
+    common: dict[str, Any] = {"parameters": resolved.parameters, "source": resolved.source,
+                              "columns": _kept_columns(resolved)}  # fmt: skip
     with _saying_how_to_go_on(folder, part):
         if part is not None:
             if not folder.manifest_path.exists():
@@ -118,6 +119,10 @@ def run(
                 progress=progress(planned) if progress is not None else None, **common,
             )  # fmt: skip
             return _close(folder, resolved, planned, result, warnings, process_only=process_only, pages=pages)
+
+
+def _kept_columns(resolved: Resolved) -> str:
+    return str(cache_root() / "columns") if resolved.cache == "columns" else ""
 
 
 def _plan_for(folder: RunDirectory, resolved: Resolved, part: tuple[int, int] | None) -> Plan:
@@ -184,7 +189,9 @@ def _check_existing(folder: RunDirectory, resolved: Resolved) -> str:
     if resolved.fresh:
         return secrets.token_hex(8)
     if not folder.manifest_path.exists():
-        if folder.path.is_dir() and any(folder.path.iterdir()) and not slice_folders(folder.path):
+        # Selected events that a run begins with may lie there before it.
+        foreign = [item for item in folder.path.glob("*") if item.name != "parsed_data"]
+        if foreign and not slice_folders(folder.path):
             raise UsageError("the directory is not empty and holds no run", where=str(folder.path),
                              action="choose another --out")  # fmt: skip
         return ""
@@ -292,6 +299,7 @@ def _request_of(folder: RunDirectory, **changes: Any) -> Request:
         "site": execution.get("site"),
         "resources": Resources(**execution.get("resources", {})),
         "allow_missing": execution["allow_missing"],
+        "cache": execution.get("cache"),
         "command": manifest["command"],
         **sizing,
     }

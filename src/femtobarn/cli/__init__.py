@@ -29,8 +29,9 @@ VERBS: Final = {
     "new": ("new", "write a small analysis of your own to start from"),
     "data": ("data", "find, fetch, inspect and make input files"),
     "cache": ("cache", "list, prune and verify what is kept between runs"),
+    "deliver": ("deliver", "deliver columns of a ServiceX specification as verified files"),
     "refrun": ("refrun", "suggest reference runs to shifters; evaluate, promote, fetch"),
-    "serve": ("serve", "serve the reference-run page"),
+    "serve": ("serve", "serve the reference-run page, or deliveries as a ServiceX server does"),
 }
 
 

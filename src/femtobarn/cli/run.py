@@ -37,6 +37,7 @@ def run(
     ] = False,
     allow_missing: o.AllowMissing = False,
     fresh: o.Fresh = False,
+    cache: o.Cache = None,
     cache_remote: o.CacheRemote = None,
     per_host: o.PerHost = None,
     snapshot: o.Snapshot = None,
@@ -50,7 +51,7 @@ def run(
         settings=[*(settings or ()), *([f"selection={selection}"] if selection else [])],
         out=out, executor=executor, workers=workers, part_events=part_events,
         part_bytes=o.parse_bytes(part_bytes), max_files=max_files, max_events=max_events,
-        allow_missing=allow_missing, fresh=fresh, command=o.command_line(),
+        allow_missing=allow_missing, fresh=fresh, cache=cache, command=o.command_line(),
     )  # fmt: skip
     with progress() as bar:
         finished = api.run(request, part=o.parse_slice(part), process_only=process_only, progress=bar)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import logging
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -16,7 +17,15 @@ import numpy as np
 import femtobarn
 from femtobarn.analysis import Analysis, Stored
 from femtobarn.errors import StoreError, UsageError
-from femtobarn.hists import Compensated, Histogram, read_hists, read_sparse, read_spectra, write_hists
+from femtobarn.hists import (
+    Compensated,
+    Histogram,
+    Spectra,
+    read_hists,
+    read_sparse,
+    read_spectra,
+    write_hists,
+)
 from femtobarn.outcome import CutRow, Outcome, Shard
 from femtobarn.records import NOMINAL, Dataset
 from femtobarn.run.arrays import write_arrays
@@ -35,8 +44,11 @@ from femtobarn.run.files import (
 from femtobarn.run.fingerprint import digest, source_fingerprint, versions
 from femtobarn.run.plan import Plan
 from femtobarn.run.planfile import to_text
+from femtobarn.run.store import Store, cache_root
 
 __all__ = ["RunDirectory", "RunSettings"]
+
+log: Final = logging.getLogger("femtobarn.run")
 
 #: Versions of libraries that a reader of a manifest may want; looked up without importing them.
 _LIBRARIES: Final = ("awkward", "boost-histogram", "hist", "numba", "numpy", "scipy", "uhi", "uproot")
@@ -166,7 +178,8 @@ class RunDirectory:
         }
         with replacing(self.path / "hists.zip") as scratch:
             write_hists(scratch, outcome.histograms.values(), categories, outcome.spectra, outcome.sparse)
-        write_arrays(self.path, outcome.spectra)
+        self._remember(outcome.spectra)
+        write_arrays(self.path, outcome.spectra, manifest["parameters"].get("arrays_format", "npy"))
         cutflow = {
             name: [
                 {"cut": c.cut, "events": c.events, "sumw": c.sumw, "sumw2": c.sumw2}
@@ -198,6 +211,21 @@ class RunDirectory:
                 manifest[key] = value
         write_json(self.manifest_path, manifest)
 
+    def _remember(self, surveys: Mapping[str, Spectra]) -> None:
+        """Keep surveys in the cache as well: a hundred thousand JSON entries take their time to read."""
+        if surveys:
+            bare = {name: replace(item, kept=[]) for name, item in surveys.items()}
+            try:
+                _surveys().save(_sha256(self.path / "hists.zip"), Outcome(spectra=bare))
+            except StoreError as error:
+                log.warning("%s", error)
+
+    def _spectra(self) -> dict[str, Spectra]:
+        """The surveys in ``hists.zip``: from the cache if it remembers this very file."""
+        path = self.path / "hists.zip"
+        known = _surveys().load(_sha256(path), part=0)
+        return known.spectra if known is not None else read_spectra(path)
+
     def stored(self, analysis: Analysis) -> Stored:
         """The finished run, as inference, plots and reports are handed it."""
         manifest = self.manifest()
@@ -207,7 +235,7 @@ class RunDirectory:
         entries = manifest["datasets"]
         datasets = tuple(Dataset(name, (), entry["metadata"]) for name, entry in entries.items())
         archive = self.path / "hists.zip"
-        spectra = read_spectra(archive)
+        spectra = self._spectra()
         outcome = Outcome(
             histograms=read_hists(archive), spectra=spectra, sparse={} if spectra else read_sparse(archive)
         )
@@ -253,6 +281,17 @@ def _resources(analysis: Analysis, parameters: Mapping[str, Any]) -> dict[str, d
     }
 
 
+def _surveys() -> Store:
+    return Store(cache_root() / "surveys")
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise StoreError(f"cannot be read: {error}", where=str(path), action="repeat the run") from error
+
+
 def _processes(histogram: Histogram, datasets: Sequence[str]) -> Sequence[str]:
     """Categories to list even if empty: the datasets, unless the analysis fills under names of its own."""
     return datasets if {key[1] for key in histogram.blocks} <= set(datasets) else ()
@@ -271,7 +310,9 @@ def _counted(warnings: Mapping[str, int]) -> list[str]:
 
 
 def _origin(plan: Plan) -> str:
-    return "toy" if any(d.metadata.get("origin") == "toy" for d in plan.datasets) else ""
+    """``toy`` if any input says that it was generated here: its dataset, or the file itself."""
+    stated = any(d.metadata.get("origin") == "toy" for d in plan.datasets)
+    return "toy" if stated or any(file.toy for file in plan.files) else ""
 
 
 def _libraries() -> dict[str, str]:

@@ -29,7 +29,7 @@ from femtobarn.read import (
     require_columns,
     schema_names,
 )
-from femtobarn.records import Dataset, FileRef, Part
+from femtobarn.records import TOY_TITLE, Dataset, FileRef, Part
 from femtobarn.run.fingerprint import digest, schema_digest, versions
 from femtobarn.run.planfile import to_json
 from femtobarn.run.store import cache_root
@@ -39,7 +39,7 @@ __all__ = ["FilePlan", "Plan", "Sizing", "make_plan"]
 log: Final = logging.getLogger("femtobarn.run")
 
 #: Of the remembered facts; a change makes them anew.
-_PROBE_VERSION: Final = 2
+_PROBE_VERSION: Final = 3
 _TARGET_EVENTS: Final = 200_000
 _TARGET_BYTES: Final = 64 * 2**20
 _PROBES: Final = 8
@@ -74,6 +74,7 @@ class FilePlan:
     size: int = 0
     needed_bytes: int = 0
     missing_optional: tuple[str, ...] = ()
+    toy: bool = False
     error: str = ""
 
 
@@ -164,8 +165,10 @@ def make_plan(
     totals = {dataset.name: 0 for dataset in given}
     cutter = _Cutter(sizing)
     seen: dict[str, dict[tuple[str, int], str]] = {}
+    releases: dict[str, FilePlan] = {}
     for file, clusters in examine.all():
         _check_copy(file, seen.setdefault(file.dataset if analysis.shared_files else "", {}))
+        _check_release(file, releases)
         totals[file.dataset] += file.entries
         parts += cutter.cut(file, clusters, file_number=len(files), first=len(parts))
         files.append(file)
@@ -203,6 +206,23 @@ def _check_copy(file: FilePlan, seen: dict[tuple[str, int], str]) -> None:
     if first != file.ref.url:
         raise ConfigError(f"is a copy of {first} (same uuid and size)", where=file.ref.url,
                           action="list every file once")  # fmt: skip
+
+
+def _check_release(file: FilePlan, first: dict[str, FilePlan]) -> None:
+    """Files of different releases in one dataset would be added up as if they were one."""
+    if not file.schema:
+        return
+    other = first.setdefault(file.dataset, file)
+    if _family(other.schema) != _family(file.schema):
+        raise ConfigError(
+            f"is {file.schema}, but {other.ref.url} of the same dataset {file.dataset!r} is {other.schema}",
+            where=file.ref.url, action="give each release a dataset of its own",
+        )  # fmt: skip
+
+
+def _family(schema: str) -> str:
+    """Formats of one experiment may be mixed; the education releases differ in content."""
+    return schema if schema.startswith("atlas-") else schema.partition("-")[0]
 
 
 class _Examiner:
@@ -264,7 +284,7 @@ def _check_identity(ref: FileRef, facts: Mapping[str, Any]) -> None:
 
 def _file_plan(dataset: str, ref: FileRef, facts: Mapping[str, Any]) -> FilePlan:
     known = {key: facts[key] for key in ("entries", "uuid", "size", "tree")}
-    return FilePlan(dataset, replace(ref, **known), schema=facts["schema"], **known)
+    return FilePlan(dataset, replace(ref, **known), schema=facts["schema"], toy=facts["toy"], **known)
 
 
 def _facts(ref: FileRef, schemas: tuple[str, ...]) -> dict[str, Any]:
@@ -286,6 +306,7 @@ def _facts(ref: FileRef, schemas: tuple[str, ...]) -> dict[str, Any]:
             "size": source.size,
             "clusters": source.clusters(),
             "columns": not source.objects,
+            "toy": getattr(source, "title", "") == TOY_TITLE,
             "branch_bytes": {name: source.stored_bytes([name]) for name in sorted(source.branches)},
         }
     finally:

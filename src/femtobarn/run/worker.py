@@ -17,6 +17,7 @@ from femtobarn.errors import DataError, FemtobarnError
 from femtobarn.net import bytes_received
 from femtobarn.outcome import Outcome
 from femtobarn.read import Events, Source, open_source, read_events
+from femtobarn.read.columncache import CachedColumns
 from femtobarn.records import Dataset, Part
 from femtobarn.run.fingerprint import source_fingerprint
 from femtobarn.run.plan import FilePlan
@@ -37,6 +38,8 @@ class Job:
     #: Of the code that workers elsewhere must have; empty where they cannot differ.
     version: str = ""
     source: str = ""
+    #: Folder of columns that are kept uncompressed; empty for none.
+    columns: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class _Open:
         if not columns:
             return {}
         if columns not in self.titles:
-            title = getattr(self.source, "title", None)
+            title = getattr(self.source, "branch_title", None)
             names = {name: self.source.schema.resolve(name).name for name in columns}
             self.titles[columns] = {
                 name: title(branch)
@@ -102,6 +105,7 @@ class Worker:
             _refuse_other_code(job, self._analysis)
         self._parameters = self._analysis.parameters(**job.parameters)
         self._store = Store(Path(job.store))
+        self._kept = Path(job.columns) if job.columns else None
         self._histograms = self._analysis.histograms_for(self._parameters)
         self._resources: Mapping[str, Any] | None = None
         self._loaded: dict[Resource, Any] = {}
@@ -129,9 +133,12 @@ class Worker:
     def attempt(self, task: Task) -> tuple[TaskResult, Outcome | None]:
         """Process one part without storing it."""
         started, cpu = time.perf_counter(), time.process_time()
-        outcome, error, size = None, "", 0
+        outcome, error, size, entries = None, "", 0, task.part.entries
         try:
-            outcome, size = self._process(task)
+            if self._analysis.whole_file is not None:
+                outcome, size, entries = self._whole_file(task)
+            else:
+                outcome, size = self._process(task)
         except FemtobarnError as problem:
             error = str(problem)
         except MemoryError:
@@ -142,12 +149,20 @@ class Worker:
             task.part,
             task.key,
             error=error,
-            events=task.part.entries if not error else 0,
+            events=entries if not error else 0,
             bytes_read=size,
             seconds=time.perf_counter() - started,
             cpu_seconds=time.process_time() - cpu,
         )
         return result, outcome
+
+    def _whole_file(self, task: Task) -> tuple[Outcome, int, int]:
+        """A job that reads the file itself."""
+        if task.file.error:
+            raise DataError(task.file.error)
+        assert self._analysis.whole_file is not None  # noqa: S101 - asked for by the caller
+        context = Context(task.dataset, self._parameters, task.file.schema, task.part)
+        return self._analysis.whole_file(task.file.ref, context, self._store.path(task.key))
 
     def _process(self, task: Task) -> tuple[Outcome, int]:
         if task.file.error:
@@ -203,6 +218,8 @@ class Worker:
                     where=url,
                     action="plan and process it anew with: femtobarn resume RUN",
                 )
+            if self._kept is not None and stamp is not None and not source.objects:
+                source = CachedColumns(source, self._kept, stamp=stamp[1])
             known = _Open(source, stamp)
         self._files[url] = known
         while len(self._files) > _OPEN_FILES:
