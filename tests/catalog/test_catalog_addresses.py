@@ -71,8 +71,8 @@ def test_folders(tmp_path):
     assert [ref.url for ref in dataset.files] == [str(tmp_path / "a.root"), str(tmp_path / "b.root")]
     with pytest.raises(DataError, match=r"holds no file \*\.csv"):
         datasets_at([str(tmp_path)], Lookup(extension=".csv"))
+    touch(tmp_path, "up/in/x.root")
     with pytest.raises(DataError, match="--recursive"):
-        touch(tmp_path, "up/in/x.root")
         datasets_at([str(tmp_path / "up")])
 
 

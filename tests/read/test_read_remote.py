@@ -1,4 +1,4 @@
-"""Remote files: needed ranges only, replicas that must agree, servers that fail; the same numbers as local."""
+"""Remote files: needed ranges only, replicas that agree, servers that fail; the numbers of local files."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class TestReading:
 
         def lie(ask):
             reply = serve(ask)
-            first, last = ask.range
+            first, _last = ask.range
             size = (folder / "wide.root").stat().st_size
             if first:  # after the first request: another size
                 reply.headers["Content-Range"] = f"bytes {first}-{first + len(reply.body) - 1}/{size + 1}"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from femtobarn.api.bumpnet import check_bumpnet
     from femtobarn.api.caching import CacheRoom, cache_list, cache_prune, cache_verify
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
+    from femtobarn.api.delivering import Delivered, DeliveryOptions, brings_code, deliver, explain_delivery
     from femtobarn.api.demos import Demos, demo
     from femtobarn.api.export_targets import target_names
     from femtobarn.api.exporting import Exported, export
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from femtobarn.api.runs import Finished, merge, plan, resume, run, status
     from femtobarn.api.samples import MadeSamples, data_list, data_make
     from femtobarn.api.searching import search_bumps
-    from femtobarn.api.serving import serve
+    from femtobarn.api.serving import serve, serve_servicex
     from femtobarn.api.starter import new
     from femtobarn.api.surveys import (
         SurveyPlan,
@@ -62,12 +63,25 @@ if TYPE_CHECKING:
         survey_parsing,
         survey_plan,
     )
+    from femtobarn.api.tagprobe import Resources, TnpPlan, TnpRequest, tnp, tnp_columns, tnp_plan, tnp_values
+    from femtobarn.api.tagprobe_fits import (
+        fit_probes,
+        is_probe_run,
+        probe_copy,
+        refit_bin,
+        run_fitter,
+        tnp_closure,
+    )
+    from femtobarn.api.tnp_tools import merge_parquet, migrate_pickle, prepare_histograms, unprocessed
+    from femtobarn.api.training import TtbarTrained, ttbar_train
     from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
 
 _WHERE: Final = {
     "Lookup": "fetching",
     "use_network": "fetching",
     "Checked": "checking",
+    "Delivered": "delivering",
+    "DeliveryOptions": "delivering",
     "Demos": "demos",
     "Exported": "exporting",
     "Finished": "runs",
@@ -77,13 +91,18 @@ _WHERE: Final = {
     "Probed": "files",
     "RecordSources": "refrun_records",
     "Request": "inputs",
+    "Resources": "tagprobe",
+    "TnpPlan": "tagprobe",
+    "TnpRequest": "tagprobe",
     "TtbarBench": "benchmark",
+    "TtbarTrained": "training",
     "TtbarFileset": "ttbar",
     "Validated": "ttbar",
     "SuggestRequest": "refrun",
     "SurveyPlan": "surveys",
     "SurveyRequest": "surveys",
     "analysis_of": "checking",
+    "brings_code": "delivering",
     "check": "checking",
     "CacheRoom": "caching",
     "cache_list": "caching",
@@ -103,18 +122,30 @@ _WHERE: Final = {
     "data_list": "samples",
     "data_make": "samples",
     "data_probe": "files",
+    "deliver": "delivering",
     "demo": "demos",
+    "explain_delivery": "delivering",
     "export": "exporting",
     "fit": "fitting",
     "fit_directory": "fitting",
     "stage_of": "surveys",
     "survey_parsing": "surveys",
+    "fit_probes": "tagprobe_fits",
+    "is_probe_run": "tagprobe_fits",
+    "probe_copy": "tagprobe_fits",
+    "refit_bin": "tagprobe_fits",
+    "run_fitter": "tagprobe_fits",
+    "tnp_closure": "tagprobe_fits",
+    "is_later_only": "surveys",
     "later_steps": "surveys",
     "merge": "runs",
+    "merge_parquet": "tnp_tools",
+    "migrate_pickle": "tnp_tools",
     "new": "starter",
     "open_run": "results",
     "plan": "runs",
     "plot": "results",
+    "prepare_histograms": "tnp_tools",
     "refrun_evaluate": "refrun",
     "refrun_fetch": "refrun_fetching",
     "refrun_promote": "refrun",
@@ -124,6 +155,7 @@ _WHERE: Final = {
     "run": "runs",
     "run_schema": "checking",
     "serve": "serving",
+    "serve_servicex": "serving",
     "search_bumps": "searching",
     "status": "runs",
     "shows_progress": "surveys",
@@ -131,14 +163,22 @@ _WHERE: Final = {
     "survey_again": "surveys",
     "survey_plan": "surveys",
     "target_names": "export_targets",
+    "tnp": "tagprobe",
+    "tnp_columns": "tagprobe",
+    "tnp_plan": "tagprobe",
+    "tnp_values": "tagprobe",
     "ttbar_bench": "benchmark",
+    "ttbar_train": "training",
     "ttbar_fileset": "ttbar",
     "ttbar_validate": "ttbar",
+    "unprocessed": "tnp_tools",
 }
 
 __all__ = [
     "CacheRoom",
     "Checked",
+    "Delivered",
+    "DeliveryOptions",
     "Demos",
     "Exported",
     "Fetched",
@@ -151,13 +191,18 @@ __all__ = [
     "Probed",
     "RecordSources",
     "Request",
+    "Resources",
     "SuggestRequest",
     "SurveyPlan",
     "SurveyRequest",
+    "TnpPlan",
+    "TnpRequest",
     "TtbarBench",
     "TtbarFileset",
+    "TtbarTrained",
     "Validated",
     "analysis_of",
+    "brings_code",
     "cache_list",
     "cache_prune",
     "cache_verify",
@@ -174,16 +219,26 @@ __all__ = [
     "data_probe",
     "data_query",
     "data_snapshot",
+    "deliver",
     "demo",
+    "explain_delivery",
     "export",
     "fit",
     "fit_directory",
+    "fit_probes",
+    "is_later_only",
+    "is_probe_run",
     "later_steps",
     "merge",
+    "merge_parquet",
+    "migrate_pickle",
     "new",
     "open_run",
     "plan",
     "plot",
+    "prepare_histograms",
+    "probe_copy",
+    "refit_bin",
     "refrun_evaluate",
     "refrun_fetch",
     "refrun_promote",
@@ -191,9 +246,11 @@ __all__ = [
     "report",
     "resume",
     "run",
+    "run_fitter",
     "run_schema",
     "search_bumps",
     "serve",
+    "serve_servicex",
     "shows_progress",
     "stage_of",
     "status",
@@ -202,9 +259,16 @@ __all__ = [
     "survey_parsing",
     "survey_plan",
     "target_names",
+    "tnp",
+    "tnp_closure",
+    "tnp_columns",
+    "tnp_plan",
+    "tnp_values",
     "ttbar_bench",
     "ttbar_fileset",
+    "ttbar_train",
     "ttbar_validate",
+    "unprocessed",
     "use_network",
 ]
 

@@ -15,6 +15,7 @@ from femtobarn.read.edm import EdmEvents
 from femtobarn.read.histfile import HistogramFile
 from femtobarn.read.models import restore_models
 from femtobarn.read.overnet import remote_handler
+from femtobarn.read.plain import open_plain
 from femtobarn.read.schema import RAW, Schema, find_schema, schema_names
 from femtobarn.read.source import RootTree, Source, branch_names, either, reading
 from femtobarn.records import FileRef
@@ -42,6 +43,10 @@ def open_source(ref: FileRef, schemas: Sequence[str] = ()) -> Source:
         from femtobarn.read.tables import open_table
 
         return open_table(ref, candidates)
+    if "://" not in ref.url:
+        plain = open_plain(ref, candidates)
+        if plain is not None:
+            return plain
     with reading(ref.url):
         return _open_root(ref, candidates)
 

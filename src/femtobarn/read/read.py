@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 
 import numpy as np
 
 from femtobarn.errors import DataError, nearest
 from femtobarn.kernels.jagged import Jagged
-from femtobarn.read.columns import Column, Events
+from femtobarn.read.columns import Column, Events, widened
 from femtobarn.read.source import Source
 
-__all__ = ["check_unit", "missing_columns", "read_events", "require_columns"]
+__all__ = ["check_unit", "expand_columns", "missing_columns", "read_events", "require_columns"]
 
 #: Medians of the leading transverse momentum outside of these bounds (GeV) are a unit mistake, by what the
 #: schema says.  In a file in GeV 1000 and more were MeV.  One in MeV may hold jets of a TeV, but nothing has
 #: more than the energy of a beam, and a median below 100 MeV was GeV.
 _PT_BOUNDS = {"GeV": (0.5, 1000.0), "MeV": (0.1, 7000.0)}
+
+
+def expand_columns(source: Source, names: Iterable[str]) -> list[str]:
+    """Optional names with patterns (``muon.*``, ``*weight*``) replaced by what the file has."""
+    found: list[str] = []
+    for name in names:
+        if "*" not in name or " " in name:
+            found.append(name)
+            continue
+        branch = source.schema.resolve(name).name
+        fits = sorted(item for item in source.branches if fnmatchcase(item, branch))
+        if branch != name and name.endswith("*") and branch.endswith("*"):
+            fits = [name[:-1] + item[len(branch) - 1 :] for item in fits]
+        found += fits
+    return list(dict.fromkeys(found))
 
 
 def missing_columns(source: Source, names: Iterable[str]) -> list[str]:
@@ -59,10 +75,13 @@ def read_events(
     if source.objects:
         return Events(stop - start, {}, source.objects)
     require_columns(source, needed, where=where)
+    optional = expand_columns(source, optional)
     absent = set(missing_columns(source, optional))
     names = [*needed, *(name for name in optional if name not in absent and name not in needed)]
     resolved = {name: source.schema.resolve(name) for name in names}
-    raw = source.read(list(dict.fromkeys(branch.address for branch in resolved.values())), start, stop)
+    # What a source can give in the file's own precision is widened when it is asked for.
+    read = getattr(source, "read_stored", source.read)
+    raw = read(list(dict.fromkeys(branch.address for branch in resolved.values())), start, stop)
     columns = {name: _scaled(raw[branch.address], branch.scale) for name, branch in resolved.items()}
     return Events(stop - start, columns)
 
@@ -70,6 +89,7 @@ def read_events(
 def _scaled(column: Column, scale: float) -> Column:
     if scale == 1.0:
         return column
+    column = widened(column)
     if isinstance(column, Jagged):
         return column.like(column.values * scale)
     return column * scale

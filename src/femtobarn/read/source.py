@@ -193,6 +193,11 @@ class RootTree:
             self._remote.release()
         return found
 
+    def branch_title(self, branch: str) -> str:
+        """What the file says about a branch: its title, or the description of an RNTuple's field."""
+        found = self._tree[branch]
+        return str(getattr(found, "title", None) or getattr(found, "description", "") or "")
+
     def _bring(self, remote: RemoteFile, branches: Sequence[str], start: int, stop: int) -> None:
         """Fetch what these columns need together, instead of basket by basket."""
         remote.release()

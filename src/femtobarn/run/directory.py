@@ -17,7 +17,15 @@ import numpy as np
 import femtobarn
 from femtobarn.analysis import Analysis, Stored
 from femtobarn.errors import StoreError, UsageError
-from femtobarn.hists import Compensated, Histogram, Spectra, read_hists, read_spectra, write_hists
+from femtobarn.hists import (
+    Compensated,
+    Histogram,
+    Spectra,
+    read_hists,
+    read_sparse,
+    read_spectra,
+    write_hists,
+)
 from femtobarn.outcome import CutRow, Outcome, Shard
 from femtobarn.records import NOMINAL, Dataset
 from femtobarn.run.arrays import write_arrays
@@ -33,7 +41,7 @@ from femtobarn.run.files import (
     write_parquet,
     write_text,
 )
-from femtobarn.run.fingerprint import source_fingerprint, versions
+from femtobarn.run.fingerprint import digest, source_fingerprint, versions
 from femtobarn.run.plan import Plan
 from femtobarn.run.planfile import to_text
 from femtobarn.run.store import Store, cache_root
@@ -169,7 +177,7 @@ class RunDirectory:
             for name, item in outcome.histograms.items()
         }
         with replacing(self.path / "hists.zip") as scratch:
-            write_hists(scratch, outcome.histograms.values(), categories, outcome.spectra)
+            write_hists(scratch, outcome.histograms.values(), categories, outcome.spectra, outcome.sparse)
         self._remember(outcome.spectra)
         write_arrays(self.path, outcome.spectra, manifest["parameters"].get("arrays_format", "npy"))
         cutflow = {
@@ -182,8 +190,11 @@ class RunDirectory:
         write_json(self.path / "cutflow.json", {"schema_version": SCHEMA_VERSION, **cutflow})
         # Tables named *.parquet are ntuples: for the user's own use, not read again by later steps.
         manifest["tables"] = sorted(name for name in outcome.tables if not name.endswith(".parquet"))
+        about = {"femtobarn_config": digest(manifest["config"]), "femtobarn": femtobarn.__version__}
         for name in outcome.tables:
-            if name.endswith(".parquet"):
+            if name.endswith("-part.parquet"):
+                _write_shards(self.path / "tables", name, outcome.tables[name], about)
+            elif name.endswith(".parquet"):
                 write_parquet(self.path / "tables" / name, outcome.table(name))
             else:
                 write_csv(self.path / "tables" / f"{name}.csv", outcome.table(name))
@@ -223,7 +234,11 @@ class RunDirectory:
                              action=f"femtobarn resume {self.path}")  # fmt: skip
         entries = manifest["datasets"]
         datasets = tuple(Dataset(name, (), entry["metadata"]) for name, entry in entries.items())
-        outcome = Outcome(histograms=read_hists(self.path / "hists.zip"), spectra=self._spectra())
+        archive = self.path / "hists.zip"
+        spectra = self._spectra()
+        outcome = Outcome(
+            histograms=read_hists(archive), spectra=spectra, sparse={} if spectra else read_sparse(archive)
+        )
         for name, entry in entries.items():
             outcome.facts[name] = {key: tuple(values) for key, values in entry["facts"].items()}
             outcome.sums[name] = {key: Compensated(*pair) for key, pair in entry["sums"].items()}
@@ -247,6 +262,13 @@ class RunDirectory:
             model=MappingProxyType(dict(manifest["config"].get("model") or {})),
             folder=self.path,
         )
+
+
+def _write_shards(folder: Path, name: str, shards: Sequence[Shard], about: Mapping[str, str]) -> None:
+    """One file a part, numbered from 0 in the plan's order: ``x-part.parquet`` -> ``x-part0.parquet``."""
+    stem = name.removesuffix(".parquet")
+    for number, shard in enumerate(shards):
+        write_parquet(folder / f"{stem}{number}.parquet", shard.columns, about)
 
 
 def _resources(analysis: Analysis, parameters: Mapping[str, Any]) -> dict[str, dict[str, str]]:

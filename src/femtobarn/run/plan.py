@@ -22,6 +22,7 @@ from femtobarn.analysis import Analysis, Columns
 from femtobarn.errors import ConfigError, DataError, FemtobarnError, UsageError
 from femtobarn.read import (
     check_unit,
+    expand_columns,
     find_schema,
     missing_columns,
     open_source,
@@ -50,12 +51,14 @@ class Sizing:
 
     ``part_events`` is kept exactly; without it parts follow clusters up to about 200 000 events or
     ``part_bytes`` of needed (compressed) bytes.  ``max_files`` and ``max_events`` are per dataset.
+    ``steps_per_part`` joins so many steps of a fileset, where one ends as the next begins.
     """
 
     part_events: int | None = None
     part_bytes: int = _TARGET_BYTES
     max_files: int | None = None
     max_events: int | None = None
+    steps_per_part: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +157,17 @@ def make_plan(
         given, unused = analysis.prepare(given, parameters)
     if not given:
         raise UsageError("no dataset is left to process", action="; ".join(unused.values()) or None)
-    _check_duplicates(given)
+    _check_duplicates(given, shared=analysis.shared_files)
     examine = _Examiner(analysis, parameters, given)
     files: list[FilePlan] = []
     parts: list[Part] = []
     columns: dict[str, Columns] = {}
     totals = {dataset.name: 0 for dataset in given}
     cutter = _Cutter(sizing)
-    seen: dict[tuple[str, int], str] = {}
+    seen: dict[str, dict[tuple[str, int], str]] = {}
     releases: dict[str, FilePlan] = {}
     for file, clusters in examine.all():
-        _check_copy(file, seen)
+        _check_copy(file, seen.setdefault(file.dataset if analysis.shared_files else "", {}))
         _check_release(file, releases)
         totals[file.dataset] += file.entries
         parts += cutter.cut(file, clusters, file_number=len(files), first=len(parts))
@@ -175,16 +178,18 @@ def make_plan(
 
 
 def _check_sizing(sizing: Sizing) -> None:
-    for name in ("part_events", "part_bytes", "max_files", "max_events"):
+    for name in ("part_events", "part_bytes", "max_files", "max_events", "steps_per_part"):
         value = getattr(sizing, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
 
 
-def _check_duplicates(datasets: Iterable[Dataset]) -> None:
-    """A file that is listed twice would be counted twice."""
+def _check_duplicates(datasets: Iterable[Dataset], *, shared: bool = False) -> None:
+    """A file that is listed twice would be counted twice (``shared``: twice in one dataset)."""
     seen: dict[str, str] = {}
     for dataset in datasets:
+        if shared:
+            seen = {}
         for ref in dataset.files:
             url = ref.url if "://" in ref.url else str(Path(ref.url).resolve())
             if url in seen:
@@ -249,10 +254,11 @@ class _Examiner:
             view: Any = _BranchList(file, facts["branch_bytes"])
             if facts["columns"]:
                 require_columns(view, declared.needed, where=ref.url)
-            absent = tuple(missing_columns(view, declared.optional))
+            optional = expand_columns(view, declared.optional)
+            absent = tuple(missing_columns(view, optional))
         except FemtobarnError as error:
             return replace(bad, error=str(error)), []
-        names = [name for name in (*declared.needed, *declared.optional) if name not in absent]
+        names = [name for name in (*declared.needed, *optional) if name not in absent]
         branches = {view.schema.resolve(name).name for name in names}
         needed = sum(facts["branch_bytes"].get(branch, 0) for branch in branches)
         return replace(file, needed_bytes=needed, missing_optional=absent), facts["clusters"]
@@ -380,7 +386,7 @@ def _ranges(file: FilePlan, clusters: Sequence[int], sizing: Sizing) -> Iterable
     if file.entries == 0:
         yield 0, 0
         return
-    for start, stop in file.ref.steps or ((0, file.entries),):
+    for start, stop in _joined(file.ref.steps, sizing.steps_per_part) or ((0, file.entries),):
         if sizing.part_events is not None:
             for begin in range(start, stop, sizing.part_events):
                 yield begin, min(begin + sizing.part_events, stop)
@@ -388,6 +394,22 @@ def _ranges(file: FilePlan, clusters: Sequence[int], sizing: Sizing) -> Iterable
             yield start, stop
         else:
             yield from _along_clusters(file.entries, clusters, _target(file, sizing))
+
+
+def _joined(steps: Sequence[tuple[int, int]], number: int | None) -> Sequence[tuple[int, int]]:
+    """Up to ``number`` steps as one, as long as one begins where the other ends."""
+    if number is None:
+        return steps
+    found: list[tuple[int, int]] = []
+    count = 0
+    for start, stop in steps:
+        if found and count < number and found[-1][1] == start:
+            found[-1] = (found[-1][0], stop)
+            count += 1
+        else:
+            found.append((start, stop))
+            count = 1
+    return found
 
 
 def _target(file: FilePlan, sizing: Sizing) -> int:
