@@ -132,8 +132,8 @@ def evaluation_headline(content: Mapping[str, Any]) -> str:
     """How often each of the main rankers is right at once."""
     group = content["groups"]["all"]
     said = []
-    for name in ("latest", "model"):
-        if name in group["rankers"]:
+    for name in ("latest", "latest_any", "model"):
+        if name in group["rankers"] and (name != "latest_any" or content["embargo"]):
             scores = group["rankers"][name]
             low, high = scores["top1_ci95"]
             said.append(

@@ -196,18 +196,25 @@ def evaluate(
             if not values["n"]:
                 continue
             answer(f"\n{group}: n {values['n']}, cold {values['cold']:.4f}, "
-                   f"median {values['median_candidates']:g} candidates")  # fmt: skip
+                   f"median {values['median_candidates']:g} candidates; at most "
+                   f"{values['ceiling']['known']:.4f} can be right, "
+                   f"{values['ceiling']['either_baseline']:.4f} by either baseline")  # fmt: skip
             rows = [
                 [name, *(f"{scores[key]:.4f}" for key in ("top1", "top3", "top5", "top10", "mrr")),
                  "[{:.3f}, {:.3f}]".format(*scores["top1_ci95"]),
-                 "{:+.4f} [{:+.3f}, {:+.3f}]".format(scores["delta_top1_vs_latest"]["value"],
-                                                     *scores["delta_top1_vs_latest"]["ci95"])]
+                 *(_delta(scores.get(f"delta_top1_vs_{rival}")) for rival in ("latest", "latest_any"))]
                 for name, scores in values["rankers"].items()
             ]  # fmt: skip
-            show_table(("ranker", "top1", "top3", "top5", "top10", "mrr", "top1 95%", "top1 - latest"), rows)
+            show_table(("ranker", "top1", "top3", "top5", "top10", "mrr", "top1 95%", "top1 - latest",
+                        "top1 - latest_any"), rows)  # fmt: skip
         say(f"dropped: {done.content['dropped']}")
         say(f"wrote {done.path}")
     _finish(done)
+
+
+def _delta(found: dict[str, Any] | None) -> str:
+    """A paired difference with its interval."""
+    return "-" if found is None else "{:+.4f} [{:+.3f}, {:+.3f}]".format(found["value"], *found["ci95"])
 
 
 def _finish(done: Any) -> None:

@@ -24,8 +24,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import httpx
 
-from femtobarn.config.folders import cache_root
 from femtobarn.errors import NetworkError, StoreError
+from femtobarn.folders import cache_root
 
 __all__ = ["Answer", "HttpClient", "Limits", "safe_url"]
 

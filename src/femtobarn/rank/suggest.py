@@ -16,7 +16,7 @@ from femtobarn.catalog.runtable import RunTable
 from femtobarn.errors import UsageError
 from femtobarn.rank.alerts import Alert, stale_alerts
 from femtobarn.rank.history import ClassHistory, Events, Floats, Past, Protocol, Target
-from femtobarn.rank.learned import ChoiceRanker
+from femtobarn.rank.learned import Ranker
 from femtobarn.rank.physics import DEFAULT_FEATURES, Distance, distance, run_features
 from femtobarn.rank.rankers import latest
 from femtobarn.rank.rules import Candidate, Reason, Rules, Verdict, judge
@@ -214,14 +214,14 @@ def _history(question: Question, run_class: str, records: Records) -> Past:
     return history.past(Target(question.run, code, newest))
 
 
-def suggest(question: Question, records: Records, ranker: ChoiceRanker | None = None) -> Suggestion:
+def suggest(question: Question, records: Records, ranker: Ranker | None = None) -> Suggestion:
     """Rank the references for one run.
 
     Parameters
     ----------
     question : Question
     records : Records
-    ranker : ChoiceRanker, optional
+    ranker : Ranker, optional
         A model trained on what the protocol allows; needed if ``question.history`` is ``model``.
 
     Raises
@@ -240,6 +240,7 @@ def suggest(question: Question, records: Records, ranker: ChoiceRanker | None = 
     verdicts = {number: judged(number) for number in numbers}
     kept = [number for number in numbers if not verdicts[number].reasons]
     scores = _history_scores(question, past, ranker)
+    probable = question.history == "model" and ranker is not None and ranker.probable
     target = records.runs.get(question.run)
     features = run_features(target, question.features)
     distances = {n: distance(features, run_features(records.runs.get(n), question.features), question.weights)
@@ -254,7 +255,8 @@ def suggest(question: Question, records: Records, ranker: ChoiceRanker | None = 
     candidates = tuple(
         Suggested(
             reference=n, reco=_reference_reco(question, records, n), rank=i,
-            history_score=_score(question, scores, history_rank, n), history_rank=history_rank.get(n),
+            history_score=_score(scores, history_rank, n, probable=probable),
+            history_rank=history_rank.get(n),
             history_reasons=explain(n), physics=distances[n], physics_rank=physics_rank.get(n),
             flags=verdicts[n].flags,
         )
@@ -313,7 +315,7 @@ def _open_list(question: Question, records: Records, closed: Sequence[int]) -> t
     return tuple(sorted(known - {question.run}))
 
 
-def _history_scores(question: Question, past: Past, ranker: ChoiceRanker | None) -> dict[int, float]:
+def _history_scores(question: Question, past: Past, ranker: Ranker | None) -> dict[int, float]:
     """{reference: key}, larger is better, for all references of the past."""
     if question.history == "model":
         if ranker is None:
@@ -324,11 +326,11 @@ def _history_scores(question: Question, past: Past, ranker: ChoiceRanker | None)
     return {int(past.history.references[c]): float(keys[c]) for c in past.candidates}
 
 
-def _score(question: Question, scores: Mapping[int, float], ranks: Mapping[int, int], n: int) -> float | None:
+def _score(scores: Mapping[int, float], ranks: Mapping[int, int], n: int, *, probable: bool) -> float | None:
     """For people: the model's probability, else 1/rank."""
     if n not in scores:
         return None
-    if question.history != "model":
+    if not probable:
         return 1.0 / ranks[n]
     top = max(scores.values())
     total = sum(math.exp(value - top) for value in scores.values())
