@@ -96,10 +96,10 @@ def read_runs(path: str | Path) -> RunTable:
         if attribute is None:
             continue
         name, numeric = attribute.name, attribute.kind in ("number", "count")
-        for row, value in zip(rows, _parsed(table, column, attribute), strict=True):
+        for i, value in _parsed(table, column, attribute):
             if value is None:
                 continue
-            row[name] = value
+            rows[i][name] = value
             if numeric and not attribute.low <= value <= attribute.high:
                 rejected[name] = rejected.get(name, 0) + 1
     runs: dict[int, dict[str, Any]] = {}
@@ -150,26 +150,22 @@ def _columns(path: Path, key: str) -> _Columns:
     return _Columns(columns, len(cells), lambda i: f"{path}:{lines[i]}")
 
 
-def _parsed(table: _Columns, name: str, attribute: Attribute) -> list[Any]:
-    """Parsed cells of a column; plain numbers, which are nearly all, by the short road."""
-    cells = table.columns[name]
+def _parsed(table: _Columns, name: str, attribute: Attribute) -> list[tuple[int, Any]]:
+    """Row and value of the cells that hold something; plain numbers, nearly all, by the short road."""
+    cells = [(i, cell) for i, cell in enumerate(table.columns[name]) if cell is not None and cell != ""]
     if attribute.kind in ("number", "count"):
         try:
-            numbers = [None if cell is None or cell == "" else float(cell) for cell in cells]
+            numbers = [(i, float(cell)) for i, cell in cells]
         except (TypeError, ValueError):
-            numbers = [math.nan]
-        if all(value is None or math.isfinite(value) for value in numbers):
+            numbers = []
+        if len(numbers) == len(cells) and all(math.isfinite(value) for _, value in numbers):
             if attribute.kind == "number":
                 return numbers
-            return [int(v) if v is not None and v.is_integer() else v for v in numbers]
-    if attribute.kind == "text":
-        texts = {cell: parse(cell, attribute, where=name) for cell in set(cells) if isinstance(cell, str)}
-        if all(cell is None or cell in texts for cell in cells):
-            return [texts.get(cell) for cell in cells]
-    return [
-        None if cell is None or cell == "" else parse(cell, attribute, where=table.where(i))
-        for i, cell in enumerate(cells)
-    ]
+            return [(i, int(value) if value.is_integer() else value) for i, value in numbers]
+    if attribute.kind == "text" and all(isinstance(cell, str) for _, cell in cells):
+        texts = {cell: parse(cell, attribute, where=name) for cell in {cell for _, cell in cells}}
+        return [(i, texts[cell]) for i, cell in cells]
+    return [(i, parse(cell, attribute, where=table.where(i))) for i, cell in cells]
 
 
 def read_rows(path: Path, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
