@@ -77,6 +77,12 @@ def suggest(
     order: Annotated[str, typer.Option(help="history or physics")] = "history",
     features: Annotated[str | None, typer.Option(help="features of the distance, as duration,pileup")] = None,
     weight: Annotated[list[str] | None, typer.Option(metavar="FEATURE=W", help="repeatable")] = None,
+    metric: Annotated[
+        str, typer.Option(help="distance: log, or of standardised features euclid, manhattan")
+    ] = "log",
+    components: Annotated[
+        int | None, typer.Option(metavar="N", help="in the first N principal components")
+    ] = None,
     top: Annotated[int, typer.Option(help="how many references")] = 10,
     why_not: Annotated[
         list[int] | None, typer.Option(metavar="RUN", help="why is this run not first?")
@@ -110,6 +116,8 @@ def suggest(
         order=order,
         features=tuple(_words(features)),
         weights=tuple(weight or ()),
+        metric=metric,
+        components=components,
         top=top,
         why_not=tuple(why_not or ()),
     )

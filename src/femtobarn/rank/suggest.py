@@ -17,7 +17,8 @@ from femtobarn.errors import UsageError
 from femtobarn.rank.alerts import Alert, stale_alerts
 from femtobarn.rank.history import ClassHistory, Events, Floats, Past, Protocol, Target
 from femtobarn.rank.learned import Ranker
-from femtobarn.rank.physics import DEFAULT_FEATURES, Distance, distance, run_features
+from femtobarn.rank.metric import Metric, fit_metric
+from femtobarn.rank.physics import DEFAULT_FEATURES, Distance, run_features
 from femtobarn.rank.rankers import latest
 from femtobarn.rank.rules import Candidate, Reason, Rules, Verdict, judge
 
@@ -51,8 +52,22 @@ class Records:
                 found[pair.key.run] = (recos, pair.run_class)
         frozen = {run: (frozenset(recos), name) for run, (recos, name) in found.items()}
         object.__setattr__(self, "_certified", frozen)
+        object.__setattr__(self, "_metrics", {})
 
     _certified: Mapping[int, tuple[frozenset[str], str]] = field(init=False, repr=False, compare=False)
+    _metrics: dict[tuple[object, ...], Metric] = field(init=False, repr=False, compare=False)
+
+    def metric(self, name: str, run_class: str, features: tuple[str, ...], components: int | None) -> Metric:
+        """A distance, fitted once on the certified runs of a class: it does not move with the question."""
+        key = (name, run_class, features, components)
+        if key not in self._metrics:
+            runs = (
+                self.runs.get(run)
+                for run, (_, its_class) in sorted(self._certified.items())
+                if its_class == run_class and run in self.runs
+            )
+            self._metrics[key] = fit_metric(name, runs, features, components)
+        return self._metrics[key]
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,8 @@ class Question:
     references: tuple[int, ...] | None = None
     rules: Rules = Rules()  # noqa: RUF009 (frozen)
     features: tuple[str, ...] = DEFAULT_FEATURES
+    metric: str = "log"
+    components: int | None = None
     weights: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     top: int = 10
     why_not: tuple[int, ...] = ()
@@ -137,6 +154,7 @@ class Suggestion:
     alerts: tuple[Alert, ...]
     warnings: tuple[str, ...]
     why_not: tuple[WhyNot, ...] = ()
+    metric: Metric = Metric("log")  # noqa: RUF009 (frozen)
 
     def to_json(self) -> dict[str, Any]:
         q = self.question
@@ -150,6 +168,7 @@ class Suggestion:
             },
             "protocol": q.protocol.name, "history": q.history, "order": q.order,
             "list": "open" if q.open_list else "closed", "rules": q.rules.to_json(),
+            "metric": self.metric.to_json(),
             "closed_list_size": self.closed_list_size,
             "ranked": self.ranked,
             "candidates": [item.to_json() for item in self.candidates],
@@ -243,8 +262,9 @@ def suggest(question: Question, records: Records, ranker: Ranker | None = None) 
     probable = question.history == "model" and ranker is not None and ranker.probable
     target = records.runs.get(question.run)
     features = run_features(target, question.features)
-    distances = {n: distance(features, run_features(records.runs.get(n), question.features), question.weights)
-                 for n in kept}  # fmt: skip
+    metric = records.metric(question.metric, run_class, question.features, question.components)
+    distances = {n: metric.distance(features, run_features(records.runs.get(n), question.features),
+                                    question.weights) for n in kept}  # fmt: skip
     by_history = sorted((n for n in kept if n in scores), key=lambda n: -scores[n])
     by_physics = sorted((n for n in kept if distances[n].value is not None),
                         key=lambda n: (distances[n].value, -n))  # fmt: skip
@@ -274,7 +294,7 @@ def suggest(question: Question, records: Records, ranker: Ranker | None = None) 
     alerts = stale_alerts(past, records.runs, question.features)
     return Suggestion(
         question, run_class, source, target, features, len(closed), candidates, len(ranked), excluded,
-        tuple(alerts), tuple(warnings), why_not,
+        tuple(alerts), tuple(warnings), why_not, metric,
     )  # fmt: skip
 
 
