@@ -3,8 +3,8 @@
     python bench/refrun.py --pairs pairs.csv --runs runs.csv [--repeat 5] [--margins]
 
 CPU seconds of ``refrun evaluate`` with the model (goal: 60 s) and of a warm ``refrun suggest`` (goal: 1 s),
-wall seconds of the page (goal: 1 s).  ``--margins`` writes ``bench/results/refrun_margins.json`` instead: paired
-differences with block-bootstrap intervals by period, by how much may be learned from, and what is out of reach.
+wall seconds of the page (goal: 1 s).  ``--margins`` writes ``bench/results/refrun_margins.json`` instead:
+paired differences with block-bootstrap intervals by period, by how much may be learned from, and ceilings.
 """
 
 from __future__ import annotations

@@ -146,8 +146,8 @@ def fit_metric(
     for feature, count in zip(features, known, strict=True):
         if count < _LEAST_RUNS:
             raise DataError(
-                f"{count} certified runs have {feature}{' and the others' * (components is not None)}, too few "
-                "for a standard deviation", where="--metric",
+                f"{count} certified runs have {feature}{' and the others' * (components is not None)}, too "
+                "few for a standard deviation", where="--metric",
                 action="leave it out with --features, or use --metric log",
             )  # fmt: skip
     centre, scale = np.nanmean(table, axis=0), np.nanstd(table, axis=0)
