@@ -111,7 +111,7 @@ def margins(asked: argparse.Namespace) -> dict[str, object]:
             scores = group["rankers"]
             rows.append({
                 "protocol": protocol.name, "embargo": protocol.gap, "test_from": low, "test_to": high,
-                "n": group["n"], "learned_from": "all", "rival": rival, "ceiling": group["ceiling"],
+                "n": group["n"], "learned_from": None, "rival": rival, "ceiling": group["ceiling"],
                 "top1": {name: scores[name]["top1"] for name in names},
                 "delta_top1": scores["model"][f"delta_top1_vs_{rival}"],
                 "delta_mrr": scores["model"][f"delta_mrr_vs_{rival}"],

@@ -80,7 +80,7 @@ class RunTable:
 
 
 def read_runs(path: str | Path) -> RunTable:
-    """Read a run table from CSV, Parquet or JSON (rows, or OMS answers).
+    """Read a run table from CSV, Parquet or JSON (rows, answers of OMS, or runs of the Run Registry).
 
     Raises
     ------
@@ -241,9 +241,17 @@ def _json(path: Path, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if isinstance(rows, dict):
         rows = [{key: number, **values} for number, values in rows.items()]
     for i, row in enumerate(rows):
-        values = row.get("attributes", row) if isinstance(row, dict) else row
+        values = _flat(row) if isinstance(row, dict) else row
         if not isinstance(values, dict):
             raise DataError("is not an object", where=f"{path}, row {i + 1}")
         if i == 0:
             _check(values, key, path)
         yield f"{path}, row {i + 1}", values
+
+
+def _flat(row: Mapping[str, Any]) -> Any:
+    """Attributes of a row of OMS (``attributes``) or of the Run Registry (``oms_attributes`` beside its own)."""
+    if "attributes" in row:
+        return row["attributes"]
+    inner = row.get("oms_attributes")
+    return {**inner, **row} if isinstance(inner, dict) else row
