@@ -250,7 +250,7 @@ def _json(path: Path, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _flat(row: Mapping[str, Any]) -> Any:
-    """Attributes of a row of OMS (``attributes``) or of the Run Registry (``oms_attributes`` beside its own)."""
+    """Attributes of a row of OMS (``attributes``) or of the Run Registry (``oms_attributes`` and its own)."""
     if "attributes" in row:
         return row["attributes"]
     inner = row.get("oms_attributes")
