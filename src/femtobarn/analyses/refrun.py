@@ -58,6 +58,8 @@ def _first(answer: Suggestion) -> str:
     alike = next((c for c in answer.candidates if c.physics_rank == 1), None)
     if alike is not None and alike is not best:
         text += f" Most alike in conditions is {alike.reference}, at a distance of {alike.physics.value:.3f}."
+    if answer.alerts:
+        text += f" Look at {', '.join(alert.code for alert in answer.alerts)}."
     return text
 
 
