@@ -28,6 +28,8 @@ _REDIRECTS: Final = (301, 302, 303, 307, 308)
 RESOURCES: Final = ("runs", "fills", "lumisections")
 #: Rows asked for at once; servers may give fewer.
 PAGE: Final = 1000
+#: Pages that are asked for at a time.
+IN_FLIGHT: Final = 4
 _MOST_PAGES: Final = 100_000
 #: Attributes of fills that have other names in our tables.
 _FILL_NAMES: Final = {
@@ -122,7 +124,10 @@ class OmsClient:
         self._all_fields: set[str] = set()
         how = auth or NoAuth()
         # A redirect leads to a login page and must not be followed with a token.
-        self.http = HttpClient(limits, authorise=how.headers, renew=how.renew, follow=False)
+        self.http = HttpClient(
+            limits or Limits(connect=10.0, per_host=IN_FLIGHT), authorise=how.headers, renew=how.renew,
+            follow=False,
+        )  # fmt: skip
         self.warnings: list[str] = []
 
     def __enter__(self) -> Self:
@@ -166,7 +171,7 @@ class OmsClient:
         offset, total = len(first["data"]), _total(first, None)
         if offset and total is not None and offset < total:
             places = range(offset, total, offset)
-            with ThreadPoolExecutor(self.http.limits.in_flight) as pool:
+            with ThreadPoolExecutor(min(IN_FLIGHT, self.http.limits.per_host or IN_FLIGHT)) as pool:
                 pages = [pool.submit(self._page, asked, place) for place in places]
                 try:
                     for place, page in zip(places, pages, strict=True):

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from femtobarn.folders import cache_root
+from femtobarn.folders import atomic_write, cache_root
 
-__all__ = ["cache_root"]
+__all__ = ["atomic_write", "cache_root"]

@@ -28,7 +28,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import httpx
 
 from femtobarn.errors import NetworkError, StoreError
-from femtobarn.folders import cache_root
 from femtobarn.net.answers import AnswerCache, Kept, age
 from femtobarn.net.settings import net_settings
 
