@@ -146,7 +146,8 @@ def _show(one: dict[str, Any]) -> None:
     target = one["target"]
     answer(
         f"run {target['run_number']}  {target['reco']}  {target['class']} (from {target['class_source']})   "
-        f"{one['closed_list_size']} references in use, {len(one['excluded'])} excluded"
+        f"{one['closed_list_size']} reference{'s' * (one['closed_list_size'] != 1)} in use, "
+        f"{len(one['excluded'])} excluded"
     )
     if one["candidates"]:
         rows = [
