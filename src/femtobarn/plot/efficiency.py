@@ -21,6 +21,7 @@ from femtobarn.plot.style import (
     events_label,
     figure,
     figure_with_panel,
+    plain,
     style,
 )
 
@@ -100,7 +101,7 @@ def efficiency_curves(
             "low": found.low,
             "high": found.high,
         }
-    title = f"Efficiency against {axis.label or axis.name}"
+    title = f"Efficiency against {plain(axis.label or axis.name)}"
     return Drawing(name, fig, numbers, f"{title}: {note}" if note else title, _caption(curves))
 
 
