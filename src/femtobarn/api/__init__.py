@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from femtobarn.api.benchmark import TtbarBench, ttbar_bench
     from femtobarn.api.bumpnet import check_bumpnet
+    from femtobarn.api.batch import Submitted, resubmit, submit
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
     from femtobarn.api.demos import Demos, demo
     from femtobarn.api.export_targets import target_names
@@ -61,6 +62,7 @@ _WHERE: Final = {
     "SuggestRequest": "refrun",
     "SurveyPlan": "surveys",
     "SurveyRequest": "surveys",
+    "Submitted": "batch",
     "analysis_of": "checking",
     "check": "checking",
     "check_bumpnet": "bumpnet",
@@ -85,6 +87,7 @@ _WHERE: Final = {
     "refrun_promote": "refrun",
     "refrun_suggest": "refrun",
     "report": "results",
+    "resubmit": "batch",
     "resume": "runs",
     "run": "runs",
     "run_schema": "checking",
@@ -94,6 +97,7 @@ _WHERE: Final = {
     "survey": "surveys",
     "survey_again": "surveys",
     "survey_plan": "surveys",
+    "submit": "batch",
     "target_names": "export_targets",
     "ttbar_bench": "benchmark",
     "ttbar_fileset": "ttbar",
@@ -117,6 +121,7 @@ __all__ = [
     "TtbarBench",
     "TtbarFileset",
     "Validated",
+    "Submitted",
     "analysis_of",
     "check",
     "check_bumpnet",
@@ -141,6 +146,7 @@ __all__ = [
     "refrun_promote",
     "refrun_suggest",
     "report",
+    "resubmit",
     "resume",
     "run",
     "run_schema",
@@ -150,6 +156,7 @@ __all__ = [
     "survey",
     "survey_again",
     "survey_plan",
+    "submit",
     "target_names",
     "ttbar_bench",
     "ttbar_fileset",

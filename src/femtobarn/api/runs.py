@@ -7,7 +7,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from femtobarn.run.resources import Resources
 from femtobarn.run.slices import merge_slices, run_slice, slice_folder, slice_folders
 from femtobarn.run.store import Store, cache_root
 
-__all__ = ["Finished", "merge", "plan", "resume", "run", "status"]
+__all__ = ["Finished", "begin_for_batch", "merge", "plan", "request_of", "resume", "run", "status"]
 
 #: What `resume` needs to repeat a request lies in this manifest key.
 _REQUEST: Final = "request"
@@ -87,11 +87,7 @@ def run(
         resolved.executor, workers=resolved.workers, parts=len(planned.parts), events=planned.events,
         site=resolved.site, resources=resolved.resources,
     )  # fmt: skip
-    execution = {
-        "executor": name, "workers": resolved.workers, "site": resolved.site,
-        "resources": asdict(resolved.resources),
-        "allow_missing": resolved.allow_missing, "process_only": process_only,
-    }  # fmt: skip
+    execution = _execution(resolved, name, process_only=process_only)
     common: dict[str, Any] = {"parameters": resolved.parameters, "source": resolved.source}
     with _saying_how_to_go_on(folder, part):
         if part is not None:
@@ -254,20 +250,43 @@ def _refuse_loss(
     if part is None:
         folder.note(ledger=summary.to_json(), failures=failures)
     reasons = list(dict.fromkeys(failure["error"] for failure in failures))
-    shown = "\n".join(f"  - {reason}" for reason in reasons[:_SHOWN])
+    shown = "".join(f"\n  - {reason}" for reason in reasons[:_SHOWN])
     more = f"\n  - and {len(reasons) - _SHOWN} more reasons" if len(reasons) > _SHOWN else ""
-    counts = f"{summary.failed} of {summary.total} parts failed"
-    if summary.missing:
-        counts += f", {summary.missing} are missing"
+    numbers = {"failed": summary.failed, "are missing": summary.missing}
+    states = ", ".join(f"{number} {what}" for what, number in numbers.items() if number)
     again = "repeat this command" if part is not None else f"go on with: femtobarn resume {folder.path}"
     raise LossError(
-        f"{counts}: {summary.lost_fraction:.2%} of the input is lost\n{shown}{more}",
+        f"of {summary.total} parts {states}: {summary.lost_fraction:.2%} of the input is lost{shown}{more}",
         where=str(folder.path),
         action=f"mend the inputs, then {again} (or accept the loss with --allow-missing)",
     )
 
 
-def _request_of(folder: RunDirectory, **changes: Any) -> Request:
+def begin_for_batch(resolved: Resolved, *, process_only: bool) -> tuple[RunDirectory, Plan]:
+    """A run directory with manifest and plan, whose parts will be processed by jobs."""
+    folder = RunDirectory(Path(resolved.out or _default_out(resolved.analysis.name)))
+    _check_existing(folder, resolved)
+    if resolved.fresh:
+        _clear(folder, None)
+    planned = make_plan(resolved.analysis, resolved.parameters, resolved.datasets, resolved.sizing)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with locked(folder.path):
+        _begin(
+            folder, resolved, planned, "", _execution(resolved, resolved.executor, process_only=process_only)
+        )
+    return folder, planned
+
+
+def _execution(resolved: Resolved, executor: str, *, process_only: bool) -> dict[str, Any]:
+    """How a run is done, for the manifest."""
+    return {
+        "executor": executor, "workers": resolved.workers, "site": resolved.site,
+        "resources": asdict(resolved.resources),
+        "allow_missing": resolved.allow_missing, "process_only": process_only,
+    }  # fmt: skip
+
+
+def request_of(folder: RunDirectory, **changes: Any) -> Request:
     """The request behind an existing run."""
     manifest = folder.manifest()
     config, execution = manifest["config"], manifest["execution"]
@@ -297,13 +316,21 @@ def resume(
     executor: str | None = None,
     workers: int | None = None,
     allow_missing: bool | None = None,
+    part: tuple[int, int] | None = None,
     progress: Callable[[Plan], Progress] | None = None,
+    site: str | None = None,
+    resources: Resources | None = None,
 ) -> Finished:
-    """Finish a run that was stopped or lost parts; what is done stays done."""
+    """Finish a run that was stopped or lost parts; what is done stays done.
+
+    With ``part``, process one slice of it (what jobs of an array do).
+    """
     folder = RunDirectory(Path(path))
-    request = _request_of(folder, executor=executor, workers=workers, allow_missing=allow_missing)
+    request = request_of(folder, executor=executor, workers=workers, allow_missing=allow_missing, site=site)
+    if resources is not None:
+        request = replace(request, resources=resources.over(request.resources))
     only = bool(folder.manifest()["execution"].get("process_only"))
-    return run(request, process_only=only, progress=progress)
+    return run(request, part=part, process_only=only, progress=progress)
 
 
 def merge(
@@ -311,7 +338,7 @@ def merge(
 ) -> Finished:
     """Add the slices of one or several run directories; completeness is verified, not assumed."""
     first = RunDirectory(Path(paths[0]))
-    request = _request_of(first, allow_missing=allow_missing or None, out=str(out) if out else None)
+    request = request_of(first, allow_missing=allow_missing or None, out=str(out) if out else None)
     resolved = resolve(request)
     planned: Plan = read_plan(first.plan_path)
     execution = first.manifest()["execution"]

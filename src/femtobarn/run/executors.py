@@ -286,7 +286,7 @@ def choose(
                          action=f"choose one of {', '.join(EXECUTORS)}, dask://HOST:PORT")  # fmt: skip
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1, not {workers}")
-    if site is not None or name not in ("auto", "serial", "processes"):
+    if name not in ("auto", "serial", "processes") or (site is not None and name == "auto"):
         return name, _distributed(name, workers, site, resources)
     count = min(workers or _processors(), max(parts, 1))
     small = workers is None and (count == 1 or events < _WORTH_A_WORKER)
