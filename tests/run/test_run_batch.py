@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from femtobarn import api
-from femtobarn.errors import ConfigError, FemtobarnError, LossError, UsageError
-from femtobarn.run.resources import Resources, find_site, site_names
+from femtobarn.errors import FemtobarnError, LossError, UsageError
+from femtobarn.run.resources import Resources
 
 STAND_INS = {
     # PBS runs every job at once; the number of an array ends in [].
@@ -70,7 +70,7 @@ def stand_ins(tmp_path, monkeypatch):
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setenv("STAND_IN_QUEUE", str(tmp_path / "queue"))
-    monkeypatch.setattr("femtobarn.run.batch._SECONDS", 300)  # they answer when the jobs have run
+    monkeypatch.setattr("femtobarn.run.queues._SECONDS", 300)  # they answer when the jobs have run
     return tmp_path / "queue"
 
 
@@ -180,32 +180,6 @@ def test_what_cannot_be_submitted(toy, tmp_path, monkeypatch):
     toy.run(tmp_path / "d")
     with pytest.raises(UsageError, match="was not submitted"):
         api.resubmit(tmp_path / "d")
-
-
-@pytest.mark.parametrize("name", site_names())
-def test_sites_that_come_along(name):
-    site = find_site(name, Resources(memory="7GiB", scaleout=3))
-    assert site.name == name
-    assert (site.resources.memory, site.resources.scaleout) == ("7GiB", 3)
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("kind: slrum", "kind must be one of"),
-        ("kind: slurm\nmemroy: 2", r"unknown key 'memroy'"),
-        ("kind: slurm\nresources: {memroy: 2}", r"unknown key 'memroy' \(did you mean 'memory'"),
-        ("kind: slurm\nresources: {memory: much}", "is not a size"),
-        ("kind: slurm\nresources: {walltime: long}", "is not a time"),
-        ("kind: slurm\nresources: {cores: 0}", "must be a number from 1"),
-        ("- 1", "a site is a table"),
-        ("a: [", "is not valid YAML"),
-    ],
-)
-def test_a_site_with_mistakes(tmp_path, text, reason):
-    (tmp_path / "site.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=reason):
-        find_site(str(tmp_path / "site.yaml"))
 
 
 def test_a_site_of_ones_own(toy, tmp_path):

@@ -9,9 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from femtobarn.api.batch import Submitted, resubmit, submit
     from femtobarn.api.benchmark import TtbarBench, ttbar_bench
     from femtobarn.api.bumpnet import check_bumpnet
-    from femtobarn.api.batch import Submitted, resubmit, submit
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
     from femtobarn.api.demos import Demos, demo
     from femtobarn.api.export_targets import target_names
@@ -115,13 +115,13 @@ __all__ = [
     "Probed",
     "RecordSources",
     "Request",
+    "Submitted",
     "SuggestRequest",
     "SurveyPlan",
     "SurveyRequest",
     "TtbarBench",
     "TtbarFileset",
     "Validated",
-    "Submitted",
     "analysis_of",
     "check",
     "check_bumpnet",
@@ -153,10 +153,10 @@ __all__ = [
     "search_bumps",
     "serve",
     "status",
+    "submit",
     "survey",
     "survey_again",
     "survey_plan",
-    "submit",
     "target_names",
     "ttbar_bench",
     "ttbar_fileset",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
 from femtobarn.analysis import Analysis, find_analysis
 from femtobarn.catalog import datasets_from_files, read_fileset
 from femtobarn.config.parameters import read_parameters
-from femtobarn.config.runfile import RunFile, read_run_file, resolve_files, resolve_path
+from femtobarn.config.runfile import Execution, RunFile, read_run_file, resolve_files, resolve_path
 from femtobarn.errors import UsageError
 from femtobarn.records import Dataset
 from femtobarn.run.directory import RunSettings
@@ -51,6 +51,7 @@ class Request:
     workers: int | None = None
     site: str | None = None
     resources: Resources = _NOTHING_ASKED
+    voms: str | None = None
     part_events: int | None = None
     part_bytes: int | None = None
     max_files: int | None = None
@@ -74,14 +75,19 @@ class Resolved:
     workers: int | None
     site: str | None
     resources: Resources
+    voms: str | None
     out: str | None
     allow_missing: bool
     fresh: bool
     command: tuple[str, ...] = field(default=())
 
 
-def resolve(request: Request) -> Resolved:
-    """Understand a request, or say everything that is wrong with it."""
+def resolve(request: Request, known: tuple[tuple[Dataset, ...], Mapping[str, Any]] | None = None) -> Resolved:
+    """Understand a request, or say everything that is wrong with it.
+
+    ``known`` are datasets (and how they were named) that a plan has fixed already: jobs elsewhere must
+    not look for files again.
+    """
     file, folder = _run_file(request.what)
     source = file.analysis if file is not None else request.what
     if folder is not None and source.endswith(".py") and not Path(source).exists():
@@ -90,7 +96,7 @@ def resolve(request: Request) -> Resolved:
         source = str(Path(source).absolute())
     analysis = find_analysis(source)
     parameters = _parameters(analysis, request, file)
-    datasets, inputs = _datasets(request, file, folder)
+    datasets, inputs = known if known is not None else _datasets(request, file, folder)
     execution = file.execution if file is not None else None
 
     def pick(flag: Any, name: str) -> Any:
@@ -119,13 +125,20 @@ def resolve(request: Request) -> Resolved:
         settings=settings,
         executor=pick(request.executor, "executor") or "auto",
         workers=pick(request.workers, "workers"),
-        site=request.site,
-        resources=request.resources,
+        site=pick(request.site, "site"),
+        resources=request.resources.over(_resources(execution)),
+        voms=pick(request.voms, "voms"),
         out=request.out or (file.out if file is not None else None),
         allow_missing=request.allow_missing or bool(getattr(execution, "allow_missing", False)),
         fresh=request.fresh or bool(getattr(execution, "fresh", False)),
         command=tuple(request.command),
     )
+
+
+def _resources(execution: Execution | None) -> Resources:
+    """What the run file asks for."""
+    names = [item.name for item in fields(Resources)]
+    return Resources(**{name: getattr(execution, name, None) for name in names})
 
 
 def _absolute(option: str) -> str:

@@ -5,23 +5,31 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 import shutil
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import femtobarn
 from femtobarn.api.inputs import Request, Resolved, resolve
 from femtobarn.api.results import finish
 from femtobarn.errors import ConfigError, FemtobarnError, LossError, UsageError
+from femtobarn.records import Dataset
+from femtobarn.run.batch import drop_credentials, read_arrays
+from femtobarn.run.credentials import check, copies_for_jobs, forget, job_exports
 from femtobarn.run.directory import RunDirectory
 from femtobarn.run.engine import Progress, RunResult, execute
-from femtobarn.run.executors import choose
+from femtobarn.run.executors import Executor, choose, site_of
+from femtobarn.run.files import read_json
+from femtobarn.run.fingerprint import source_fingerprint
 from femtobarn.run.ledger import read_ledger
-from femtobarn.run.lock import locked
+from femtobarn.run.lock import holder, locked
 from femtobarn.run.plan import Plan, make_plan
 from femtobarn.run.planfile import read_plan
-from femtobarn.run.resources import Resources
+from femtobarn.run.queues import CLUSTER_JOBS, SYSTEMS, alive, cancel_command
+from femtobarn.run.resources import Resources, Site
 from femtobarn.run.slices import merge_slices, run_slice, slice_folder, slice_folders
 from femtobarn.run.store import Store, cache_root
 
@@ -76,22 +84,46 @@ def run(
     LossError
         Parts failed and that was not allowed; the run directory says which and why.
     """
-    resolved = resolve(request)
+    shared = _shared_plan(request, part)
+    resolved = resolve(request, None if shared is None else shared[1])
     folder = RunDirectory(Path(resolved.out or _default_out(resolved.analysis.name)))
     salt = _check_existing(folder, resolved)
-    planned = _plan_for(folder, resolved, part)
+    planned = _plan_for(resolved) if shared is None else shared[0]
     if resolved.fresh:
         _clear(folder, part)
     folder.path.mkdir(parents=True, exist_ok=True)
-    name, executor = choose(
-        resolved.executor, workers=resolved.workers, parts=len(planned.parts), events=planned.events,
-        site=resolved.site, resources=resolved.resources,
-    )  # fmt: skip
+    with _credentials(planned, resolved) as exports:
+        name, executor = choose(
+            resolved.executor, workers=resolved.workers, parts=len(planned.parts), events=planned.events,
+            site=resolved.site, resources=resolved.resources, exports=exports,
+            record=folder.path / CLUSTER_JOBS,
+        )  # fmt: skip
+        return _process(
+            folder, resolved, planned, name, executor, salt,
+            part=part, process_only=process_only, progress=progress,
+        )  # fmt: skip
+
+
+def _process(
+    folder: RunDirectory,
+    resolved: Resolved,
+    planned: Plan,
+    name: str,
+    executor: Executor,
+    salt: str,
+    *,
+    part: tuple[int, int] | None,
+    process_only: bool,
+    progress: Callable[[Plan], Progress] | None,
+) -> Finished:
+    """Run the parts, or one slice of them, into the directory."""
     execution = _execution(resolved, name, process_only=process_only)
     common: dict[str, Any] = {"parameters": resolved.parameters, "source": resolved.source}
     with _saying_how_to_go_on(folder, part):
         if part is not None:
-            if not folder.manifest_path.exists():
+            if folder.manifest_path.exists():
+                _refuse_other_code(folder, resolved)
+            else:
                 _begin(folder, resolved, planned, "", execution)
             result = run_slice(
                 folder.path, planned, resolved.analysis, executor, part=part,
@@ -111,17 +143,58 @@ def run(
             return _close(folder, resolved, planned, result, warnings, process_only=process_only)
 
 
-def _plan_for(folder: RunDirectory, resolved: Resolved, part: tuple[int, int] | None) -> Plan:
-    """The plan: for a slice the one that the run directory holds already, so that all slices share it."""
-    if (
-        part is not None
-        and folder.plan_path.exists()
-        and folder.manifest_path.exists()
-        and not resolved.fresh
-    ):
-        found: Plan = read_plan(folder.plan_path)
-        return found
+def _plan_for(resolved: Resolved) -> Plan:
     return make_plan(resolved.analysis, resolved.parameters, resolved.datasets, resolved.sizing)
+
+
+def _shared_plan(
+    request: Request, part: tuple[int, int] | None
+) -> tuple[Plan, tuple[tuple[Dataset, ...], Mapping[str, Any]]] | None:
+    """The plan that the run directory of a slice holds already, and its inputs: all slices share it."""
+    if part is None or request.out is None or request.fresh:
+        return None
+    folder = RunDirectory(Path(request.out))
+    if not (folder.plan_path.exists() and folder.manifest_path.exists()):
+        return None
+    found: Plan = read_plan(folder.plan_path)
+    asked, inputs = folder.manifest()["config"], {}
+    if request.files or request.fileset:
+        # Named again (run --part of a person, not of a job): compared with what the run was begun with.
+        inputs = dict(resolve(request).settings.inputs)
+    return found, (found.datasets, inputs or asked["inputs"])
+
+
+def _refuse_other_code(folder: RunDirectory, resolved: Resolved) -> None:
+    """A job (or a merge) with other code than the run was begun with would make or expect other results."""
+    manifest = folder.manifest()
+    mine = {"femtobarn": femtobarn.__version__, "source": source_fingerprint(resolved.analysis)}
+    names = {"femtobarn": "femtobarn", "source": f"source of {resolved.analysis.name}"}
+    for key, name in names.items():
+        if manifest[key] != mine[key]:
+            raise FemtobarnError(
+                f"here is another {name} ({mine[key][:12]}) than "
+                f"the run was begun with ({manifest[key][:12]})",
+                where=f"{socket.gethostname()}: {folder.path}",
+                action="give jobs the environment of the run (site file: setup, image, ship), or begin it "
+                "anew with --fresh",
+            )
+
+
+@contextmanager
+def _credentials(planned: Plan, resolved: Resolved) -> Iterator[list[str]]:
+    """Lines by which jobs of a cluster find their credentials; the copies live as long as the cluster."""
+    place = site_of(resolved.executor, resolved.site, resolved.resources)
+    submits = place is not None and place.kind in SYSTEMS
+    if not submits and resolved.voms is None:
+        yield []
+        return
+    urls = [file.ref.url for file in planned.files]
+    found = check(urls, place or Site("local", "local", resolved.resources), resolved.voms)
+    copies = copies_for_jobs(found) if submits else {}
+    try:
+        yield job_exports(copies)
+    finally:
+        forget(copies.values())
 
 
 def _begin(
@@ -281,7 +354,7 @@ def _execution(resolved: Resolved, executor: str, *, process_only: bool) -> dict
     """How a run is done, for the manifest."""
     return {
         "executor": executor, "workers": resolved.workers, "site": resolved.site,
-        "resources": asdict(resolved.resources),
+        "resources": asdict(resolved.resources), "voms": resolved.voms,
         "allow_missing": resolved.allow_missing, "process_only": process_only,
     }  # fmt: skip
 
@@ -302,6 +375,7 @@ def request_of(folder: RunDirectory, **changes: Any) -> Request:
         "workers": execution["workers"],
         "site": execution.get("site"),
         "resources": Resources(**execution.get("resources", {})),
+        "voms": execution.get("voms"),
         "allow_missing": execution["allow_missing"],
         "command": manifest["command"],
         **sizing,
@@ -320,13 +394,16 @@ def resume(
     progress: Callable[[Plan], Progress] | None = None,
     site: str | None = None,
     resources: Resources | None = None,
+    voms: str | None = None,
 ) -> Finished:
     """Finish a run that was stopped or lost parts; what is done stays done.
 
     With ``part``, process one slice of it (what jobs of an array do).
     """
     folder = RunDirectory(Path(path))
-    request = request_of(folder, executor=executor, workers=workers, allow_missing=allow_missing, site=site)
+    request = request_of(
+        folder, executor=executor, workers=workers, allow_missing=allow_missing, site=site, voms=voms
+    )
     if resources is not None:
         request = replace(request, resources=resources.over(request.resources))
     only = bool(folder.manifest()["execution"].get("process_only"))
@@ -339,8 +416,9 @@ def merge(
     """Add the slices of one or several run directories; completeness is verified, not assumed."""
     first = RunDirectory(Path(paths[0]))
     request = request_of(first, allow_missing=allow_missing or None, out=str(out) if out else None)
-    resolved = resolve(request)
     planned: Plan = read_plan(first.plan_path)
+    resolved = resolve(request, (planned.datasets, first.manifest()["config"]["inputs"]))
+    _refuse_other_code(first, resolved)
     execution = first.manifest()["execution"]
     folders = [folder for path in paths for folder in slice_folders(Path(path))]
     target = RunDirectory(Path(resolved.out or paths[0]))
@@ -357,11 +435,17 @@ def merge(
         )
         if not target.manifest_path.exists():
             _begin(target, resolved, planned, "", execution)
-        return _close(target, resolved, planned, result, process_only=bool(execution.get("process_only")))
+        done = _close(target, resolved, planned, result, process_only=bool(execution.get("process_only")))
+        drop_credentials(target.path)
+        return done
 
 
-def status(path: str | Path) -> dict[str, Any]:
-    """How far a run is, from its ledger alone."""
+def status(path: str | Path, *, ask_queue: bool = False) -> dict[str, Any]:
+    """How far a run is, from its ledger alone.
+
+    With ``ask_queue`` also who is at work on it: ``jobs`` still in the queue of the batch system, and
+    whether a process holds its lock.
+    """
     folder = RunDirectory(Path(path))
     manifest = folder.manifest()
     entries = read_ledger(folder.ledger_path)
@@ -386,4 +470,22 @@ def status(path: str | Path) -> dict[str, Any]:
             if e.state == "failed"
         ],
         "headline": manifest["headline"],
+        "submitted": bool(read_arrays(folder.path)),
+        **(_at_work(folder.path) if ask_queue else {}),
     }
+
+
+def _at_work(path: Path) -> dict[str, Any]:
+    """Jobs of a run in the queue, the command that ends them, and whether a process is at work."""
+    jobs, commands = [], []
+    for array in read_arrays(path):
+        found = alive(array.kind, array.jobs)
+        jobs += found
+        commands += [cancel_command(array.kind, found)] if found else []
+    record = path / CLUSTER_JOBS
+    if record.exists():
+        about = read_json(record)
+        found = alive(about["kind"], about["jobs"])
+        jobs += found
+        commands += [cancel_command(about["kind"], found)] if found else []
+    return {"jobs": jobs, "cancel": commands, "held": holder(path)}

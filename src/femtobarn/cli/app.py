@@ -65,6 +65,7 @@ def run_app() -> int:
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s: %(message)s"
     )
+    logging.getLogger("femtobarn.notice").setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
     for noisy in ("matplotlib", "fontTools", "numba", "asyncio", "fsspec"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

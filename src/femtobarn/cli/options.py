@@ -35,6 +35,7 @@ __all__ = [
     "Scaleout",
     "Settings",
     "Site",
+    "Voms",
     "Walltime",
     "What",
     "Workers",
@@ -71,6 +72,7 @@ Scaleout = Annotated[int | None, typer.Option(help="number of jobs")]
 Adaptive = Annotated[bool | None, typer.Option("--adaptive/--no-adaptive", help="ask for jobs as work comes")]
 LogDirectory = Annotated[str | None, typer.Option(help="where jobs log")]
 DashboardAddress = Annotated[str | None, typer.Option(metavar="[HOST:]PORT", help="of the Dask dashboard")]
+Voms = Annotated[str | None, typer.Option(metavar="VO", help="the grid proxy must be of this VO")]
 PartEvents = Annotated[
     int | None, typer.Option("--part-events", "--chunk-size", help="at most this many events a part")
 ]

@@ -10,9 +10,22 @@ from femtobarn.cli.submit import DryRun, show_submitted
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
 
-@app.command(epilog="Example: femtobarn resubmit RUN")
-def resubmit(run: str, site: o.Site = None, dry_run: DryRun = False, json: o.Json = False) -> None:
+@app.command(epilog="Example: femtobarn resubmit RUN --memory 4GiB")
+def resubmit(
+    context: typer.Context,
+    run: str,
+    site: o.Site = None,
+    cores: o.Cores = None,
+    memory: o.Memory = None,
+    disk: o.Disk = None,
+    walltime: o.Walltime = None,
+    queue: o.Queue = None,
+    log_directory: o.LogDirectory = None,
+    dry_run: DryRun = False,
+    json: o.Json = False,
+) -> None:
     """Submit the slices of a run again that lack a part, and the merge behind them."""
     from femtobarn import api
 
-    show_submitted(api.resubmit(run, site=site, dry_run=dry_run), as_json=json)
+    done = api.resubmit(run, site=site, resources=o.resources(context), dry_run=dry_run)
+    show_submitted(done, as_json=json)

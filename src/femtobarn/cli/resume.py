@@ -29,6 +29,7 @@ def resume(
     adaptive: o.Adaptive = None,
     log_directory: o.LogDirectory = None,
     dashboard_address: o.DashboardAddress = None,
+    voms: o.Voms = None,
     part: Annotated[str | None, typer.Option(metavar="i/n", help="only this slice (what jobs do)")] = None,
     allow_missing: o.AllowMissing = False,
     json: o.Json = False,
@@ -40,6 +41,6 @@ def resume(
     with progress() as bar:
         finished = api.resume(
             run, executor=executor, workers=workers, allow_missing=allow_missing or None,
-            part=o.parse_slice(part), progress=bar, site=site, resources=asked,
+            part=o.parse_slice(part), progress=bar, site=site, resources=asked, voms=voms,
         )  # fmt: skip
     show_finished(finished, as_json=json)

@@ -36,6 +36,7 @@ def run(
     adaptive: o.Adaptive = None,
     log_directory: o.LogDirectory = None,
     dashboard_address: o.DashboardAddress = None,
+    voms: o.Voms = None,
     part_events: o.PartEvents = None,
     part_bytes: o.PartBytes = None,
     max_files: o.MaxFiles = None,
@@ -56,7 +57,7 @@ def run(
     request = api.Request(
         what=what, files=files or (), fileset=fileset, release=release,
         settings=[*(settings or ()), *([f"selection={selection}"] if selection else [])],
-        out=out, executor=executor, workers=workers, site=site, resources=o.resources(context),
+        out=out, executor=executor, workers=workers, site=site, resources=o.resources(context), voms=voms,
         part_events=part_events, part_bytes=o.parse_bytes(part_bytes),
         max_files=max_files, max_events=max_events,
         allow_missing=allow_missing, fresh=fresh, command=o.command_line(),

@@ -37,6 +37,7 @@ def submit(
     adaptive: o.Adaptive = None,
     log_directory: o.LogDirectory = None,
     dashboard_address: o.DashboardAddress = None,
+    voms: o.Voms = None,
     part_events: o.PartEvents = None,
     part_bytes: o.PartBytes = None,
     max_files: o.MaxFiles = None,
@@ -55,7 +56,8 @@ def submit(
     request = api.Request(
         what=what, files=files or (), fileset=fileset, release=release,
         settings=[*(settings or ()), *([f"selection={selection}"] if selection else [])],
-        out=out, executor=executor, site=site, resources=o.resources(context), part_events=part_events,
+        out=out, executor=executor, site=site, resources=o.resources(context), voms=voms,
+        part_events=part_events,
         part_bytes=o.parse_bytes(part_bytes), max_files=max_files, max_events=max_events,
         allow_missing=allow_missing, fresh=fresh, command=o.command_line(),
     )  # fmt: skip

@@ -66,7 +66,7 @@ def check(addresses: Iterable[str], site: Site, voms: str | None = None) -> list
     wanted = ["proxy"] if voms is not None else list(site.credentials)
     if not hosts and voms is None:
         return []
-    needed = seconds_of(site.walltime) if site.walltime else _USUAL
+    needed = seconds_of(site.walltime) if site.walltime is not None else _USUAL
     hours = -(-needed // 3600)
     found = {kind: look() for kind, look in _LOOK.items()}
     if not wanted:
@@ -112,14 +112,15 @@ def _host(url: str) -> str:
     return "" if host in _PUBLIC else host
 
 
-def _output(command: Sequence[str], path: Path | None = None) -> str | None:
+def _output(command: Sequence[str]) -> str | None:
     """What a command says; None if it is absent or refuses."""
     if shutil.which(command[0]) is None:
         return None
     environment = os.environ | {"LC_ALL": "C"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30,
-                              env=environment)  # noqa: S603 - our own words  # fmt: skip
+        done = subprocess.run(  # noqa: S603 - our own words
+            command, capture_output=True, text=True, check=False, timeout=30, env=environment
+        )
     except subprocess.TimeoutExpired:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
@@ -136,12 +137,13 @@ def _proxy() -> Credential | None:
     ends = _output(["openssl", "x509", "-noout", "-enddate", "-in", str(path)])
     if ends is None:
         return Credential("proxy", path, 0.0, _named_vos(path))
-    when = dt.datetime.strptime(ends.removeprefix("notAfter=").strip(), "%b %d %H:%M:%S %Y GMT")
-    return Credential("proxy", path, when.replace(tzinfo=dt.UTC).timestamp() - time.time(), _named_vos(path))
+    text = ends.removeprefix("notAfter=").strip().replace("GMT", "+0000")
+    when = dt.datetime.strptime(text, "%b %d %H:%M:%S %Y %z")
+    return Credential("proxy", path, when.timestamp() - time.time(), _named_vos(path))
 
 
 def _named_vos(path: Path) -> tuple[str, ...]:
-    """VOs of a proxy where no VOMS tool is at hand: its attribute names are plain text in it (/cms/Role=...)."""
+    """VOs of a proxy where no VOMS tool is at hand: its attributes are plain text in it (/cms/Role=...)."""
     found: set[str] = set()
     for block in re.findall(rb"-----BEGIN CERTIFICATE-----(.+?)-----END", path.read_bytes(), re.DOTALL):
         try:
@@ -157,11 +159,9 @@ def _kerberos() -> Credential | None:
     if said is None:
         return None
     cache = re.search(r"cache: (?:FILE:)?(\S+)", said)
-    ends = [
-        _klist_time(line) for line in said.splitlines() if "krbtgt/" in line and _klist_time(line) is not None
-    ]
-    return Credential("kerberos", Path(cache[1] if cache else "ticket"), (max(filter(None, ends), default=0.0)
-                      or time.time()) - time.time())  # fmt: skip
+    ends = [_klist_time(line) for line in said.splitlines() if "krbtgt/" in line]
+    left = max((end for end in ends if end is not None), default=0.0) - time.time()
+    return Credential("kerberos", Path(cache[1] if cache else "ticket"), left)
 
 
 def _klist_time(line: str) -> float | None:

@@ -10,8 +10,10 @@ from typing import Final
 
 from femtobarn.errors import FemtobarnError, UsageError
 
-__all__ = ["SYSTEMS", "System", "alive", "ask", "call", "cancel_command", "queue_says"]
+__all__ = ["CLUSTER_JOBS", "SYSTEMS", "System", "alive", "ask", "call", "cancel_command", "queue_says"]
 
+#: In a run directory: jobs of the Dask cluster that works on it, in case nobody is left to end them.
+CLUSTER_JOBS: Final = "cluster.json"
 #: How long a batch system's command may take, s.
 _SECONDS: Final = 60
 
@@ -60,7 +62,7 @@ def ask(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)  # noqa: S603
     except subprocess.TimeoutExpired as error:
         raise FemtobarnError(f"{command[0]} does not answer within {_SECONDS} s",
-                             action="the batch system is down or busy; try again later") from error  # fmt: skip
+                             action="the batch system is down or busy: try later") from error  # fmt: skip
 
 
 def call(command: Sequence[str]) -> str:

@@ -103,7 +103,9 @@ def python_command(site: Site, binds: tuple[str, ...] = ()) -> str:
         volumes = " ".join(f"-v {shlex.quote(f'{bind}:{bind}')}" for bind in binds)
         keep = "-e PYTHONPATH -e FEMTOBARN_CACHE -e X509_USER_PROXY -e BEARER_TOKEN_FILE -e HOME"
         image = shlex.quote(site.image.removeprefix("docker:"))
-        return f'docker run --rm -u "$(id -u):$(id -g)" -w "$PWD" {keep} {volumes} {image} {shlex.quote(python)}'
+        return (
+            f'docker run --rm -u "$(id -u):$(id -g)" -w "$PWD" {keep} {volumes} {image} {shlex.quote(python)}'
+        )
     bound = f"--bind {shlex.quote(','.join(binds))} " if binds else ""
     return f"apptainer exec {bound}{shlex.quote(site.image)} {shlex.quote(python)}"
 
@@ -124,6 +126,9 @@ def job_lines(site: Site, shipped: Path | None) -> list[str]:
         f'packed={name}; [ -e "$packed" ] || packed={shlex.quote(str(shipped))}',
         f'code="${{TMPDIR:-/tmp}}/femtobarn-$(id -u)-{shipped.parent.name}-{site.ship}"',
         # Unpacked aside and renamed, so that jobs that begin together do not see half of it.
-        f'[ -d "$code" ] || {{ mkdir -p "$code.$$"; {unpack}; mv -T "$code.$$" "$code" || rm -rf "$code.$$"; }}',
+        '[ -d "$code" ] || {',
+        f'    mkdir -p "$code.$$"; {unpack}',
+        '    mv -T "$code.$$" "$code" || rm -rf "$code.$$"',
+        "}",
         'export PYTHONPATH="$code"',
     ]
