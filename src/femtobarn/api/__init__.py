@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from femtobarn.api.refrun_fetching import refrun_fetch
     from femtobarn.api.refrun_records import RecordSources
     from femtobarn.api.results import OpenRun, open_run, plot, report
-    from femtobarn.api.runs import Finished, merge, plan, resume, run, status
+    from femtobarn.api.runs import Finished, estimated, merge, plan, resume, run, status
     from femtobarn.api.samples import MadeSamples, data_list, data_make
     from femtobarn.api.searching import search_bumps
     from femtobarn.api.serving import serve
@@ -72,6 +72,7 @@ _WHERE: Final = {
     "data_make": "samples",
     "data_probe": "files",
     "demo": "demos",
+    "estimated": "runs",
     "export": "exporting",
     "fit": "fitting",
     "fit_directory": "fitting",
@@ -131,6 +132,7 @@ __all__ = [
     "data_make",
     "data_probe",
     "demo",
+    "estimated",
     "export",
     "fit",
     "fit_directory",

@@ -21,6 +21,7 @@ from femtobarn.run.batch import drop_credentials, read_arrays
 from femtobarn.run.credentials import check, copies_for_jobs, forget, job_exports
 from femtobarn.run.directory import RunDirectory
 from femtobarn.run.engine import Progress, RunResult, execute
+from femtobarn.run.estimate import Estimate, estimate, speed_of
 from femtobarn.run.executors import Executor, choose, site_of
 from femtobarn.run.files import read_json
 from femtobarn.run.fingerprint import source_fingerprint
@@ -33,7 +34,17 @@ from femtobarn.run.resources import Resources, Site
 from femtobarn.run.slices import merge_slices, run_slice, slice_folder, slice_folders
 from femtobarn.run.store import Store, cache_root
 
-__all__ = ["Finished", "begin_for_batch", "merge", "plan", "request_of", "resume", "run", "status"]
+__all__ = [
+    "Finished",
+    "begin_for_batch",
+    "estimated",
+    "merge",
+    "plan",
+    "request_of",
+    "resume",
+    "run",
+    "status",
+]
 
 #: What `resume` needs to repeat a request lies in this manifest key.
 _REQUEST: Final = "request"
@@ -58,6 +69,16 @@ def plan(request: Request) -> tuple[Resolved, Plan]:
     """What would run.  Only metadata is read."""
     resolved = resolve(request)
     return resolved, make_plan(resolved.analysis, resolved.parameters, resolved.datasets, resolved.sizing)
+
+
+def estimated(request: Request, *, workers: int = 1, like: str | Path | None = None) -> Estimate:
+    """What a run would cost on so many workers, from what the fileset or catalogue states; opens no file.
+
+    ``like`` is a finished run of the analysis, whose speed is taken.
+    """
+    resolved = resolve(request)
+    speed = speed_of(RunDirectory(Path(like)).manifest()) if like is not None else None
+    return estimate(resolved.datasets, resolved.sizing, workers=workers, speed=speed)
 
 
 def run(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+import signal
 import socket
 import threading
 import time
@@ -164,11 +165,19 @@ def _revive(cluster: Any, workers: int) -> None:
 
 
 def _import(name: str) -> Any:
+    before = signal.getsignal(signal.SIGINT)
     try:
-        return importlib.import_module(name)
+        found = importlib.import_module(name)
     except ImportError as error:
         raise UsageError(f"runs on Dask need the package {name}",
                          action="pip install 'femtobarn[dask]'") from error  # fmt: skip
+    if signal.getsignal(signal.SIGINT) is not before:
+        # dask_jobqueue makes Ctrl-C an exit with code 0 as soon as it is imported.
+        signal.signal(signal.SIGINT, before)
+    if name == "distributed":
+        # It sets its own loggers' levels on import, and tells of every connection.
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return found
 
 
 @contextmanager
