@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from femtobarn.api.inputs import Request, resolve
+from femtobarn.api.outputs import here
 from femtobarn.api.runs import begin_for_batch, request_of
 from femtobarn.errors import FemtobarnError, UsageError
 from femtobarn.run.batch import Array, incomplete, read_arrays, write_scripts
@@ -16,6 +17,7 @@ from femtobarn.run.directory import RunDirectory
 from femtobarn.run.plan import Plan
 from femtobarn.run.planfile import read_plan
 from femtobarn.run.queues import SYSTEMS, alive, cancel_command
+from femtobarn.run.remote_output import is_remote
 from femtobarn.run.resources import Resources, Site, find_site
 from femtobarn.run.slices import slice_folder
 
@@ -50,7 +52,7 @@ def submit(request: Request, *, dry_run: bool = False, process_only: bool = Fals
         raise UsageError(f"site {site.name} has no shared disk, where jobs would find the file",
                          where=resolved.source,
                          action="install the analysis as a package, or use ship: none")  # fmt: skip
-    if resolved.out is not None:
+    if resolved.out is not None and not is_remote(resolved.out):
         _refuse_queued(RunDirectory(Path(resolved.out)))
     folder, planned = begin_for_batch(resolved, process_only=process_only)
     count = min(site.resources.scaleout or _JOBS, max(len(planned.parts), 1))
@@ -72,7 +74,7 @@ def resubmit(
     FemtobarnError
         Jobs of the run are still in the queue.
     """
-    folder = RunDirectory(Path(path))
+    folder = RunDirectory(here(path))
     request = request_of(folder)
     if resources is not None:
         request = replace(request, resources=resources.over(request.resources))

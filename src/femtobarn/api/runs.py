@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import femtobarn
+from femtobarn.analysis import find_analysis
 from femtobarn.api.inputs import Request, Resolved, resolve
+from femtobarn.api.outputs import here
 from femtobarn.api.results import finish
 from femtobarn.errors import ConfigError, FemtobarnError, LossError, UsageError
 from femtobarn.records import Dataset
 from femtobarn.run.batch import drop_credentials, read_arrays
 from femtobarn.run.credentials import check, copies_for_jobs, forget, job_exports
 from femtobarn.run.directory import RunDirectory
-from femtobarn.run.engine import Progress, RunResult, execute
+from femtobarn.run.engine import Progress, RunResult, Summary, execute
 from femtobarn.run.estimate import Estimate, estimate, speed_of
 from femtobarn.run.executors import Executor, choose, site_of
 from femtobarn.run.files import read_json
@@ -30,6 +32,7 @@ from femtobarn.run.lock import holder, locked
 from femtobarn.run.plan import Plan, make_plan
 from femtobarn.run.planfile import read_plan
 from femtobarn.run.queues import CLUSTER_JOBS, SYSTEMS, alive, cancel_command
+from femtobarn.run.remote_output import REMOTE_NOTE, is_remote, local_of, mark, pending, push
 from femtobarn.run.resources import Resources, Site
 from femtobarn.run.slices import merge_slices, run_slice, slice_folder, slice_folders
 from femtobarn.run.store import Store, cache_root
@@ -105,6 +108,9 @@ def run(
     LossError
         Parts failed and that was not allowed; the run directory says which and why.
     """
+    address = request.out if is_remote(request.out) else None
+    if address is not None:
+        request = replace(request, out=str(local_of(address)))
     shared = _shared_plan(request, part)
     resolved = resolve(request, None if shared is None else shared[1])
     folder = RunDirectory(Path(resolved.out or _default_out(resolved.analysis.name)))
@@ -113,6 +119,8 @@ def run(
     if resolved.fresh:
         _clear(folder, part)
     folder.path.mkdir(parents=True, exist_ok=True)
+    if address is not None:
+        mark(folder.path, address)
     with _credentials(planned, resolved) as exports:
         name, executor = choose(
             resolved.executor, workers=resolved.workers, parts=len(planned.parts), events=planned.events,
@@ -269,7 +277,8 @@ def _check_existing(folder: RunDirectory, resolved: Resolved) -> str:
     if resolved.fresh:
         return secrets.token_hex(8)
     if not folder.manifest_path.exists():
-        if folder.path.is_dir() and any(folder.path.iterdir()) and not slice_folders(folder.path):
+        there = folder.path.is_dir() and any(item.name != REMOTE_NOTE for item in folder.path.iterdir())
+        if there and not slice_folders(folder.path):
             raise UsageError("the directory is not empty and holds no run", where=str(folder.path),
                              action="choose another --out")  # fmt: skip
         return ""
@@ -312,6 +321,7 @@ def _close(
         told.append(f"{result.summary.lost_fraction:.2%} of the input is lost (--allow-missing)")
     folder.complete(result, told)
     headline = "" if process_only else finish(folder, resolved.analysis)
+    push(folder.path)
     return Finished(folder.path, result, headline)
 
 
@@ -358,12 +368,16 @@ def _refuse_loss(
 
 def begin_for_batch(resolved: Resolved, *, process_only: bool) -> tuple[RunDirectory, Plan]:
     """A run directory with manifest and plan, whose parts will be processed by jobs."""
-    folder = RunDirectory(Path(resolved.out or _default_out(resolved.analysis.name)))
+    address = resolved.out if is_remote(resolved.out) else None
+    out = local_of(address) if address is not None else resolved.out
+    folder = RunDirectory(Path(out or _default_out(resolved.analysis.name)))
     _check_existing(folder, resolved)
     if resolved.fresh:
         _clear(folder, None)
     planned = make_plan(resolved.analysis, resolved.parameters, resolved.datasets, resolved.sizing)
     folder.path.mkdir(parents=True, exist_ok=True)
+    if address is not None:
+        mark(folder.path, address)
     with locked(folder.path):
         _begin(
             folder, resolved, planned, "", _execution(resolved, resolved.executor, process_only=process_only)
@@ -421,7 +435,11 @@ def resume(
 
     With ``part``, process one slice of it (what jobs of an array do).
     """
-    folder = RunDirectory(Path(path))
+    folder = RunDirectory(here(path))
+    if part is None and pending(folder.path) and folder.manifest()["finished"] is not None:
+        # Everything is made; only the copy is missing.
+        push(folder.path)
+        return _finished(folder)
     request = request_of(
         folder, executor=executor, workers=workers, allow_missing=allow_missing, site=site, voms=voms
     )
@@ -431,10 +449,24 @@ def resume(
     return run(request, part=part, process_only=only, progress=progress)
 
 
+def _finished(folder: RunDirectory) -> Finished:
+    """A run that is done, as its directory tells it."""
+    manifest = folder.manifest()
+    stored = folder.stored(find_analysis(manifest["config"]["analysis"]))
+    summary = Summary.from_json(manifest["ledger"])
+    return Finished(
+        folder.path, RunResult(stored.outcome, summary, {}, dict(stored.entries)), manifest["headline"]
+    )
+
+
 def merge(
     paths: Sequence[str | Path], *, out: str | Path | None = None, allow_missing: bool = False
 ) -> Finished:
     """Add the slices of one or several run directories; completeness is verified, not assumed."""
+    paths = [here(path) for path in paths]
+    address = str(out) if is_remote(out) else None
+    if address is not None:
+        out = local_of(address)
     first = RunDirectory(Path(paths[0]))
     request = request_of(first, allow_missing=allow_missing or None, out=str(out) if out else None)
     planned: Plan = read_plan(first.plan_path)
@@ -446,6 +478,8 @@ def merge(
     if target.manifest_path.exists():
         _check_existing(target, resolved)
     target.path.mkdir(parents=True, exist_ok=True)
+    if address is not None:
+        mark(target.path, address)
     with locked(target.path):
         result = merge_slices(
             folders,
@@ -467,7 +501,7 @@ def status(path: str | Path, *, ask_queue: bool = False) -> dict[str, Any]:
     With ``ask_queue`` also who is at work on it: ``jobs`` still in the queue of the batch system, and
     whether a process holds its lock.
     """
-    folder = RunDirectory(Path(path))
+    folder = RunDirectory(here(path))
     manifest = folder.manifest()
     entries = read_ledger(folder.ledger_path)
     for item in slice_folders(folder.path):
