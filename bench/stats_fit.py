@@ -1,4 +1,4 @@
-"""34-parameter template fit with uncertainties, and its ranking, against pyhf (numpy + Minuit).
+"""34-parameter template fit with uncertainties against pyhf (numpy + Minuit), its ranking against cabinetry.
 
     python bench/stats_fit.py --peer-python PEERS/bin/python [--workspace W.json] [--repeat 5]
 
@@ -21,6 +21,8 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+from rows import RESULTS, keep, ratios
+
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
@@ -33,21 +35,15 @@ import iminuit, numpy, pyhf
 pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(verbose=0))
 with open(sys.argv[1]) as stream:
     spec = json.load(stream)
-ranked = json.loads(sys.argv[2])
+rank = sys.argv[2] == "rank"
 workspace = pyhf.Workspace(spec)
 model = workspace.model()
 data = workspace.data(model)
-labels = model.config.par_names
 poi = model.config.poi_index
 
 
-def fit(fixed=None):
-    init, held = model.config.suggested_init(), model.config.suggested_fixed()
-    for i, value in (fixed or {}).items():
-        init[i], held[i] = value, True
-    best, value = pyhf.infer.mle.fit(
-        data, model, init_pars=init, fixed_params=held, return_uncertainties=True, return_fitted_val=True
-    )
+def fit():
+    best, value = pyhf.infer.mle.fit(data, model, return_uncertainties=True, return_fitted_val=True)
     return numpy.asarray(best), float(value)
 
 
@@ -62,13 +58,21 @@ out = {
     "twice_nll": value,
     "versions": {"pyhf": pyhf.__version__, "iminuit": iminuit.__version__, "numpy": numpy.__version__},
 }
-if ranked:
+if rank:
+    import logging
+
+    import cabinetry
+
+    logging.disable()
     cpu, wall = time.process_time(), time.perf_counter()
-    for name in ranked:
-        i = labels.index(name)
-        for step in (1.0, -1.0, best[i][1], -best[i][1]):
-            fit({i: best[i][0] + step})
-    out["ranking_cpu_s"], out["ranking_wall_s"] = time.process_time() - cpu, time.perf_counter() - wall
+    found = cabinetry.fit.ranking(model, data)
+    out["ranking_cpu_s"] = time.process_time() - cpu
+    out["ranking_wall_s"] = time.perf_counter() - wall
+    out["impacts"] = {
+        name: [float(up), float(down)]
+        for name, up, down in zip(found.labels, found.postfit_up, found.postfit_down, strict=True)
+    }
+    out["versions"]["cabinetry"] = cabinetry.__version__
 out["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps(out))
 """
@@ -109,11 +113,6 @@ def ours(path: Path, *, rank: bool) -> dict:
     from femtobarn import stats
 
     model = stats.read_workspace(path)
-    scalars = [
-        item.name
-        for item in model.sets
-        if item.constraint != "none" and item.scalar and item.name != model.poi
-    ]
     wall, cpu = time.perf_counter(), time.process_time()
     result = stats.fit(model)
     out = {
@@ -122,32 +121,57 @@ def ours(path: Path, *, rank: bool) -> dict:
         "poi": result.value(model.poi),
         "error": result.error(model.poi),
         "twice_nll": result.twice_nll,
-        "scalars": scalars,
     }
     if rank:
         wall, cpu = time.perf_counter(), time.process_time()
-        stats.ranking(model, result=result, parameters=scalars)
+        found = stats.ranking(model)  # the peer's call includes the fit it starts from
         out["ranking_cpu_s"] = time.process_time() - cpu
         out["ranking_wall_s"] = time.perf_counter() - wall
+        out["impacts"] = {one.parameter: [one.impact_up_postfit, one.impact_down_postfit] for one in found}
     out["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return out
 
 
-def theirs(python: str, path: Path, ranked: list[str]) -> dict:
+def theirs(python: str, path: Path, *, rank: bool) -> dict:
     done = subprocess.run(
-        [python, "-c", PEER, str(path), json.dumps(ranked)], check=True, capture_output=True, text=True
+        [python, "-c", PEER, str(path), "rank" if rank else "fit"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
-    return json.loads(done.stdout)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def row(work: str, mine: list[dict], peer: list[dict], key: str) -> dict:
-    ratios = sorted(b[f"{key}cpu_s"] / a[f"{key}cpu_s"] for a, b in zip(mine, peer, strict=True))
-    difference = abs(mine[0]["twice_nll"] - peer[0]["twice_nll"])
-    shift = abs(mine[0]["poi"] - peer[0]["poi"]) / mine[0]["error"]
-    error = abs(peer[0]["error"] / mine[0]["error"] - 1.0)
+def same_fit(mine: dict, peer: dict) -> str:
+    difference = abs(mine["twice_nll"] - peer["twice_nll"])
+    shift = abs(mine["poi"] - peer["poi"]) / mine["error"]
+    error = abs(peer["error"] / mine["error"] - 1.0)
+    return (
+        f"-2 log L differs by {difference:.1e}, the best fit by {shift:.1e} of its error; "
+        f"Minuit's error differs by {100 * error:.1f} % from that of the exact Hessian"
+    )
+
+
+def same_ranking(mine: dict, peer: dict) -> str:
+    """Largest difference of a post-fit impact, in units of the parameter of interest's error."""
+    names = sorted(set(mine["impacts"]) & set(peer["impacts"]))
+    if not names:
+        raise SystemExit("the two rankings have no parameter in common")
+    steps = [
+        max(abs(a - b) for a, b in zip(mine["impacts"][name], peer["impacts"][name], strict=True))
+        for name in names
+    ]
+    worst = max(range(len(names)), key=steps.__getitem__)
+    return (
+        f"post-fit impacts of {len(names)} parameters agree within {steps[worst] / mine['error']:.1e} of the "
+        f"total error (largest: {names[worst]}); the steps are each program's own errors"
+    )
+
+
+def row(work: str, peer_name: str, mine: list[dict], peer: list[dict], key: str, same: str) -> dict:
     return {
         "work": work,
-        "peer": "pyhf (numpy + Minuit)",
+        "peer": peer_name,
         "versions": {
             **peer[0]["versions"],
             "femtobarn": version("femtobarn"),
@@ -164,9 +188,8 @@ def row(work: str, mine: list[dict], peer: list[dict], key: str) -> dict:
             "peer": statistics.median(b[f"{key}wall_s"] for b in peer),
         },
         "peak_rss_mb": {"femtobarn": mine[-1]["peak_rss_mb"], "peer": peer[-1]["peak_rss_mb"]},
-        "ratio": {"median": statistics.median(ratios), "min": ratios[0], "max": ratios[-1]},
-        "identical": f"-2 log L differs by {difference:.1e}, the best fit by {shift:.1e} of its error; "
-        f"Minuit's error differs by {100 * error:.1f} % from that of the exact Hessian",
+        "ratio": ratios([a[f"{key}cpu_s"] for a in mine], [b[f"{key}cpu_s"] for b in peer]),
+        "identical": same,
     }
 
 
@@ -175,10 +198,8 @@ def main() -> None:
     parser.add_argument("--peer-python", required=True)
     parser.add_argument("--workspace", type=Path)
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument(
-        "--no-ranking", action="store_true", help="the peer's ranking takes half a minute a time"
-    )
-    parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results.json")
+    parser.add_argument("--no-ranking", action="store_true", help="the peer's ranking takes a minute a time")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = asked.workspace or SHARED / "oracles" / "stats" / "workspace_1.json"
@@ -189,22 +210,25 @@ def main() -> None:
         rank = not asked.no_ranking
         for _ in range(asked.repeat):
             mine.append(ours(path, rank=rank))
-            peer.append(theirs(asked.peer_python, path, mine[-1]["scalars"] if rank else []))
-    rows = [row("34-parameter fit with uncertainties", mine, peer, "")]
+            peer.append(theirs(asked.peer_python, path, rank=rank))
+    rows = [
+        row(
+            "34-parameter fit with uncertainties",
+            "pyhf (numpy + Minuit)",
+            mine,
+            peer,
+            "",
+            same_fit(mine[0], peer[0]),
+        )
+    ]
     if rank:
-        rows.append(row("ranking of the 11 systematics of that model", mine, peer, "ranking_"))
+        same = same_ranking(mine[0], peer[0])
+        rows.append(
+            row("ranking of that model's nuisance parameters", "cabinetry", mine, peer, "ranking_", same)
+        )
     for one in rows:
         print(json.dumps(one))
     keep(rows, asked.results)
-
-
-def keep(rows: list[dict], path: Path) -> None:
-    """Put rows into the results, in place of earlier ones of the same work and peer."""
-    known = json.loads(path.read_text())["rows"] if path.exists() else []
-    new = {(one["work"], one["peer"]) for one in rows}
-    known = [one for one in known if (one["work"], one["peer"]) not in new]
-    document = {"schema_version": 1, "rows": [*known, *rows]}
-    path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

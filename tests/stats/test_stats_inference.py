@@ -144,6 +144,21 @@ def test_agc_ranking(agc, name):
             assert got[key] == pytest.approx(value, abs=2e-5), (parameter, key)
 
 
+def test_an_impact_is_that_of_the_lower_of_two_minima(agc):
+    # One error down, the fit beside the best fit ends 0.0083 above the one from the prefit values.
+    name = "staterror_4j1b-CR[2]"
+    model = agc("1")[0]
+    best = fit(model)
+    held = {name: best.value(name) - best.error(name)}
+    beside, cold = fit(model, fixed=held, start=best.values), fit(model, fixed=held)
+    assert beside.twice_nll - cold.twice_nll == pytest.approx(0.0083, abs=2e-4)
+    (impact,) = ranking(model, result=best, parameters=[name])
+    assert impact.impact_down_postfit == pytest.approx(
+        cold.value(model.poi) - best.value(model.poi), abs=1e-6
+    )
+    assert impact.impact_down_postfit == pytest.approx(0.0434, abs=2e-4)
+
+
 def test_ranking_is_sorted_and_covers_all_constrained_parameters(agc):
     model, _ = agc("1")
     impacts = ranking(model)

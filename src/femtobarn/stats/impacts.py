@@ -88,6 +88,9 @@ def ranking(
 ) -> tuple[Impact, ...]:
     """Rank nuisance parameters by their effect on the parameter of interest, largest first.
 
+    With a nuisance parameter held aside the likelihood can have two minima.  Each refit starts twice, beside
+    the best fit and from the prefit values, and the lower minimum counts.
+
     Parameters
     ----------
     parameters : sequence of str, optional
@@ -122,6 +125,7 @@ def _impact(model: Model, setup: Problem, best: FitResult, poi: int, index: int)
             upper=setup.upper,
             # One error is a step the tangent foresees; a prefit width may be many of them.
             tangent=known and abs(step) < 1.5 * error,
+            also=model.init,
         )
         return float(found.x[poi] - best.values[poi]) if found.status == "ok" else None
 

@@ -39,6 +39,8 @@ _FIRST_DAMPING: Final = 1e-3
 _BELOW_ZERO: Final = 1e-300
 _CORNER_SLOPE: Final = 1e-7
 _MOST_SIDES: Final = 50
+#: Two minima of the objective closer than this are taken for one.
+_SAME_DEPTH: Final = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,14 +310,54 @@ def conditional(
     lower: FloatArray,
     upper: FloatArray,
     tangent: bool = True,
+    also: FloatArray | None = None,
 ) -> Minimum:
     """Minimum with parameter ``index`` at ``value``, started along the profile's tangent at ``near``.
 
     Without ``tangent`` the other parameters start where they are: a long step along the tangent can end in
-    the basin of another minimum.
+    the basin of another minimum.  ``also`` is a second place to start from; the lower minimum is the answer.
     """
+    here = _conditional(objective, near, index, value, lower=lower, upper=upper, tangent=tangent)
+    if also is None:
+        return here
+    there = _from(objective, also, index, value, lower=lower, upper=upper)
+    return there if _deeper(there, here) else here
+
+
+def _from(
+    objective: Objective,
+    start: FloatArray,
+    index: int,
+    value: float,
+    *,
+    lower: FloatArray,
+    upper: FloatArray,
+) -> Minimum:
+    lo, hi = _pinned(lower, upper, index, value)
+    return minimise(objective, np.clip(start, lo, hi), lo, hi)
+
+
+def _deeper(one: Minimum, other: Minimum) -> bool:
+    return one.status == "ok" and (other.status != "ok" or one.value < other.value - _SAME_DEPTH)
+
+
+def _pinned(lower: FloatArray, upper: FloatArray, index: int, value: float) -> tuple[FloatArray, FloatArray]:
     lo, hi = lower.copy(), upper.copy()
     lo[index] = hi[index] = value
+    return lo, hi
+
+
+def _conditional(
+    objective: Objective,
+    near: Minimum,
+    index: int,
+    value: float,
+    *,
+    lower: FloatArray,
+    upper: FloatArray,
+    tangent: bool,
+) -> Minimum:
+    lo, hi = _pinned(lower, upper, index, value)
     plain = near.x.copy()
     plain[index] = value
     start = plain.copy()
@@ -343,6 +385,7 @@ def crossing(
     level: float = 1.0,
     guess: float | None = None,
     tolerance: float = 1e-6,
+    also: FloatArray | None = None,
 ) -> Crossing:
     """Find where the objective, minimised over all other parameters, has risen by ``level``.
 
@@ -357,6 +400,9 @@ def crossing(
         Side of the best fit.
     guess : float, optional
         First distance to try (the Hessian's error).
+    also : float array, optional
+        Another start for the fit at the crossing: if it finds a lower minimum there, the search goes on
+        from that one.
     """
     wall = float(upper[index] if direction > 0 else lower[index])
     centre = float(best.x[index])
@@ -374,7 +420,12 @@ def crossing(
             return Crossing(None, f"the fit at {value:.6g} failed: {point.message}", evaluations)
         height = math.sqrt(max(point.value - best.value, 0.0))
         if abs(height - target) < tolerance * target:
-            return Crossing(value, "", evaluations)
+            other = point if also is None else _from(objective, also, index, value, lower=lower, upper=upper)
+            evaluations += other.evaluations if other is not point else 0
+            if not _deeper(other, point):
+                return Crossing(value, "", evaluations)
+            point = other
+            height = math.sqrt(max(point.value - best.value, 0.0))
         if height < target and at_wall:
             return Crossing(None, "hits_bound", evaluations)
         near, far = (value, far) if height < target else (near, value)

@@ -157,6 +157,7 @@ def profile(
             upper=setup.upper,
             level=level,
             guess=error if np.isfinite(error) else None,
+            also=model.init,
         )
         sides[side] = (None if found.value is None else found.value - value, found.reason)
     return ProfileResult(
