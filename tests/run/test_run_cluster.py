@@ -65,6 +65,18 @@ def test_jobs_do_not_outlive_their_run_unseen(toy, tmp_path, tools, femtobarn, o
     tools.wait_for(lambda: not queue(), seconds=60)
 
 
+def test_a_queue_that_does_not_exist(toy, tmp_path, on_slurm):
+    with pytest.raises(FemtobarnError, match=r"the batch system refuses the jobs: .*[Ii]nvalid partition"):
+        toy.run(tmp_path / "run", executor="slurm", resources=resources(tmp_path, queue="nosuch"))
+    assert not queue()
+
+
+def test_a_batch_system_that_does_not_answer(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FemtobarnError, match="there is no sinfo here"):
+        toy.run(tmp_path / "run", executor="slurm", resources=resources(tmp_path))
+
+
 def test_no_worker_comes(toy, tmp_path, on_slurm, monkeypatch):
     (tmp_path / "site.yaml").write_text("kind: slurm\nwait: 4\ndirectives: [--begin=now+1hour]")
     with pytest.raises(FemtobarnError, match=r"no worker has come within 4 s") as caught:

@@ -440,9 +440,17 @@ def resume(
         # Everything is made; only the copy is missing.
         push(folder.path)
         return _finished(folder)
+    if part is not None:
+        # A slice is done where it is asked for: in the job, or here.
+        executor = executor or "auto"
+    elif executor is None and site is None and read_arrays(folder.path):
+        raise UsageError("was submitted as an array of jobs", where=str(path),
+                         action=f"use: femtobarn resubmit {path}, or name an --executor")  # fmt: skip
     request = request_of(
         folder, executor=executor, workers=workers, allow_missing=allow_missing, site=site, voms=voms
     )
+    if part is not None:
+        request = replace(request, site=None)
     if resources is not None:
         request = replace(request, resources=resources.over(request.resources))
     only = bool(folder.manifest()["execution"].get("process_only"))

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -26,7 +26,7 @@ from femtobarn.errors import FemtobarnError, UsageError
 from femtobarn.run.codec import encode
 from femtobarn.run.executors import DEADLY, given_up
 from femtobarn.run.files import SCHEMA_VERSION, write_json
-from femtobarn.run.queues import queue_says
+from femtobarn.run.queues import must_answer, queue_says
 from femtobarn.run.resources import Site, seconds_of
 from femtobarn.run.shipping import job_lines, python_command, ship
 from femtobarn.run.store import Store
@@ -106,9 +106,12 @@ def run_on_site(
     """
     distributed = _import("distributed")
     with ExitStack() as stack:
+        if site.kind != "local":
+            must_answer(site.kind)
         stack.enter_context(_few_deaths())
-        cluster = stack.enter_context(_cluster(site, workers))
-        jobs = _Jobs(cluster, site, record if site.kind != "local" else None)
+        refusals: list[str] = []
+        cluster = stack.enter_context(_ending(_cluster(site, workers, refusals)))
+        jobs = _Jobs(cluster, site, refusals, record if site.kind != "local" else None)
         stack.callback(jobs.forget)
         client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
         _tell_dashboard(client.dashboard_link)
@@ -120,14 +123,25 @@ def run_on_site(
 class _Jobs:
     """The batch jobs behind a cluster."""
 
-    def __init__(self, cluster: Any, site: Site, record: Path | None) -> None:
+    def __init__(self, cluster: Any, site: Site, refusals: list[str], record: Path | None) -> None:
         self._cluster = cluster
+        self._refusals = refusals
         self._site = site
         self._record = record
         self._known: list[str] = []
 
     def note(self) -> None:
-        """Write down which jobs there are, when that has changed."""
+        """Write down which jobs there are, when that has changed.
+
+        Raises
+        ------
+        FemtobarnError
+            The batch system has refused a job.
+        """
+        if self._refusals:
+            raise FemtobarnError(f"the batch system refuses the jobs: {self._refusals[0]}",
+                                 where=f"site {self._site.name}",
+                                 action="mend what it says (--queue, --memory, directives)")  # fmt: skip
         found = sorted(
             str(one.job_id) for one in self._cluster.workers.values() if getattr(one, "job_id", None)
         )
@@ -177,6 +191,9 @@ def _import(name: str) -> Any:
     if name == "distributed":
         # It sets its own loggers' levels on import, and tells of every connection.
         logging.getLogger(name).setLevel(logging.ERROR)
+        # What a refused submission leaves in the loop is told once, by us.
+        for loop in ("asyncio", "tornado.application"):
+            logging.getLogger(loop).setLevel(logging.CRITICAL)
     return found
 
 
@@ -195,7 +212,7 @@ def _few_deaths() -> Iterator[None]:
         yield
 
 
-def _cluster(site: Site, workers: int) -> Any:
+def _cluster(site: Site, workers: int, refusals: list[str]) -> Any:
     """A cluster of the site's kind, scaled."""
     wanted = site.resources
     if site.kind == "local":
@@ -205,16 +222,49 @@ def _cluster(site: Site, workers: int) -> Any:
             dashboard_address=free_address(wanted.dashboard_address), memory_limit=wanted.memory or "auto",
         )  # fmt: skip
     if site.cluster == "lpcjobqueue":
-        cluster = _import("lpcjobqueue").LPCCondorCluster(**lpc_options(site))
+        cluster = _watched(_import("lpcjobqueue").LPCCondorCluster, refusals)(**lpc_options(site))
     else:
         names = {"slurm": "SLURMCluster", "htcondor": "HTCondorCluster", "pbs": "PBSCluster"}
-        cluster = getattr(_import("dask_jobqueue"), names[site.kind])(**job_options(site))
+        kind = getattr(_import("dask_jobqueue"), names[site.kind])
+        cluster = _watched(kind, refusals)(**job_options(site))
     if wanted.adaptive:
         cluster.adapt(minimum=1, maximum=workers)
     else:
         # In jobs: each has as many workers as cores.
         cluster.scale(jobs=-(-workers // (wanted.cores or 1)))
     return cluster
+
+
+@contextmanager
+def _ending(cluster: Any) -> Iterator[Any]:
+    """End the cluster and its jobs; one whose jobs were refused has workers that it cannot end."""
+    try:
+        yield cluster
+    finally:
+        with suppress(AssertionError):
+            cluster.close()
+
+
+def _watched(kind: Any, refusals: list[str]) -> Any:
+    """A class of clusters that remembers why jobs could not be submitted; by itself it only logs that."""
+
+    class Watched(kind.job_cls):  # type: ignore[misc]
+        async def _submit_job(self, script: str) -> Any:
+            try:
+                return await super()._submit_job(script)
+            except (RuntimeError, OSError) as error:
+                refusals.append(_gist(error))
+                self.status = _import("distributed").core.Status.failed
+                raise
+
+    return type(kind.__name__, (kind,), {"job_cls": Watched})
+
+
+def _gist(error: Exception) -> str:
+    """What the batch system said, without the transcript that dask_jobqueue puts around it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if "error" in line.lower() or "invalid" in line.lower()]
+    return "; ".join(said or lines)[:500]
 
 
 def job_options(site: Site) -> dict[str, Any]:

@@ -10,7 +10,17 @@ from typing import Final
 
 from femtobarn.errors import FemtobarnError, UsageError
 
-__all__ = ["CLUSTER_JOBS", "SYSTEMS", "System", "alive", "ask", "call", "cancel_command", "queue_says"]
+__all__ = [
+    "CLUSTER_JOBS",
+    "SYSTEMS",
+    "System",
+    "alive",
+    "ask",
+    "call",
+    "cancel_command",
+    "must_answer",
+    "queue_says",
+]
 
 #: In a run directory: jobs of the Dask cluster that works on it, in case nobody is left to end them.
 CLUSTER_JOBS: Final = "cluster.json"
@@ -26,7 +36,7 @@ class System:
     ----------
     scripts : names of the templates: the array first, the merge last
     prefix, queue : of a directive, and how a queue is named in one
-    asks, cancels : commands
+    asks, cancels, probe : commands; the last one answers whenever the batch system is there
     """
 
     scripts: tuple[str, ...]
@@ -34,14 +44,16 @@ class System:
     queue: str
     asks: tuple[str, ...]
     cancels: str
+    probe: tuple[str, ...]
 
 
 SYSTEMS: Final = {
     "slurm": System(("array.slurm", "merge.slurm"), "#SBATCH ", "--partition={}",
-                    ("squeue", "--noheader", "--jobs"), "scancel"),
-    "pbs": System(("array.pbs", "merge.pbs"), "#PBS ", "-q {}", ("qstat",), "qdel"),
+                    ("squeue", "--noheader", "--jobs"), "scancel", ("sinfo", "--noheader")),
+    "pbs": System(("array.pbs", "merge.pbs"), "#PBS ", "-q {}", ("qstat",), "qdel", ("qstat",)),
     "htcondor": System(("run.dag", "array.htcondor", "merge.htcondor"), "", '+JobFlavour = "{}"',
-                       ("condor_q", "-autoformat", "ClusterId", "JobStatus", "-constraint"), "condor_rm"),
+                       ("condor_q", "-autoformat", "ClusterId", "JobStatus", "-constraint"), "condor_rm",
+                       ("condor_q", "-totals")),
 }  # fmt: skip
 
 
@@ -72,6 +84,16 @@ def call(command: Sequence[str]) -> str:
         raise FemtobarnError(f"{command[0]} refuses: {(done.stderr or done.stdout).strip()[:500]}",
                              where=command[-1])  # fmt: skip
     return done.stdout.strip()
+
+
+def must_answer(kind: str) -> None:
+    """Refuse to start on a batch system that is not there or does not answer.
+
+    Raises
+    ------
+    FemtobarnError
+    """
+    call(SYSTEMS[kind].probe)
 
 
 def _question(kind: str, job: str) -> list[str]:

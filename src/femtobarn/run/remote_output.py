@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -46,6 +47,8 @@ _NOTE: Final = REMOTE_NOTE
 _STAYS: Final = ("run.lock", "run.lock.taking", _NOTE, "cluster.json")
 _STAYS_FOLDERS: Final = ("slices", "batch")
 _CHUNK: Final = 8 * 2**20
+#: How long one request may take, s; a server that has gone is noticed by it.
+_SECONDS: Final = 60
 
 
 class Place(Protocol):
@@ -253,26 +256,33 @@ class _Xrootd:
 
     def write(self, name: str, path: Path) -> None:
         how = self._flags.OpenFlags.DELETE | self._flags.OpenFlags.MAKEPATH | self._flags.OpenFlags.UPDATE
-        with self._client.File() as file:
-            self._check(file.open(self._url(name), how)[0], f"{name} cannot be opened")
+        with self._open(name, how) as file:
             offset = 0
             with path.open("rb") as data:
                 while piece := data.read(_CHUNK):
-                    self._check(file.write(piece, offset)[0], f"{name} cannot be written")
+                    self._check(file.write(piece, offset, timeout=_SECONDS)[0], f"{name} cannot be written")
                     offset += len(piece)
-            self._check(file.sync()[0], f"{name} cannot be written")
+            self._check(file.sync(timeout=_SECONDS)[0], f"{name} cannot be written")
 
     def read(self, name: str) -> Iterator[bytes]:
-        with self._client.File() as file:
-            self._check(file.open(self._url(name), self._flags.OpenFlags.READ)[0], f"{name} cannot be opened")
+        with self._open(name, self._flags.OpenFlags.READ) as file:
             offset = 0
             while True:
-                status, piece = file.read(offset, _CHUNK)
+                status, piece = file.read(offset, _CHUNK, timeout=_SECONDS)
                 self._check(status, f"{name} cannot be read")
                 if not piece:
                     return
                 offset += len(piece)
                 yield piece
+
+    @contextmanager
+    def _open(self, name: str, how: int) -> Iterator[Any]:
+        file = self._client.File()
+        self._check(file.open(self._url(name), how, timeout=_SECONDS)[0], f"{name} cannot be opened")
+        try:
+            yield file
+        finally:
+            file.close(timeout=_SECONDS)
 
     def names(self) -> list[str]:
         return sorted(self._below(""))
@@ -280,7 +290,7 @@ class _Xrootd:
     def _below(self, inside: str) -> Iterator[str]:
         system = self._client.FileSystem(self._server)
         folder = f"{self._folder}/{inside}".rstrip("/")
-        status, listing = system.dirlist(folder, self._flags.DirListFlags.STAT)
+        status, listing = system.dirlist(folder, self._flags.DirListFlags.STAT, timeout=_SECONDS)
         self._check(status, folder)
         for item in listing:
             name = f"{inside}/{item.name}".lstrip("/")
