@@ -25,7 +25,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 from overhead import make
 
 RESULTS = Path(__file__).parents[1] / "results" / "engine_soak.json"
-SLOW = "\n_inner = process\n\n\ndef process(events, ctx):\n    import time\n    time.sleep({seconds})\n    return _inner(events, ctx)\n"
+SLOW = """
+_inner = process
+
+
+def process(events, ctx):
+    import time
+
+    time.sleep({seconds})
+    return _inner(events, ctx)
+"""
 
 
 def children(pid: int) -> list[int]:
@@ -76,13 +85,16 @@ def soak(options: argparse.Namespace, folder: Path) -> dict:
             seen["ended_by_itself"] += 1
             if "ended 3 workers" not in said and "end before they start" not in said:
                 print(said, file=sys.stderr)
-    ledger = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines() if line.startswith("{")]
+    ledger = [
+        json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines() if line.startswith("{")
+    ]
     done = [entry["part"] for entry in ledger if entry.get("state") == "done"]
     peace = folder / "peace"
     fresh = environment | {"FEMTOBARN_CACHE": str(folder / "other")}
     assert start(peace, folder, options.parts, fresh).wait() == 0
     same = {
-        name: (run / name).read_bytes() == (peace / name).read_bytes() for name in ("hists.zip", "cutflow.json")
+        name: (run / name).read_bytes() == (peace / name).read_bytes()
+        for name in ("hists.zip", "cutflow.json")
     }
     return {
         "parts": options.parts, "seed": options.seed, **seen,
