@@ -158,7 +158,7 @@ class Command:
 
     def __call__(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         process = self.start(*arguments)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=400)
         assert process.returncode == code, err
         assert "Traceback" not in err
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
@@ -169,7 +169,7 @@ def femtobarn() -> Command:
     return Command()
 
 
-def wait_for(condition, *, seconds: float = 60) -> None:
+def wait_for(condition, *, seconds: float = 300) -> None:
     """Until something is true; a test that waits in vain fails."""
     end = time.monotonic() + seconds
     while not condition():

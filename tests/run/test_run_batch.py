@@ -96,15 +96,15 @@ def test_slurm(toy, tmp_path, tools, reference, slurm, monkeypatch):
     with pytest.raises(FemtobarnError, match=r"are still in the queue\n.*scancel"):
         api.resubmit(run)
     logs = run / "batch" / "logs"
-    tools.wait_for(lambda: any("is lost" in log.read_text() for log in logs.glob("*_merge.log")), seconds=200)
+    tools.wait_for(lambda: any("is lost" in log.read_text() for log in logs.glob("*_merge.log")), seconds=400)
     assert (tmp_path / "died").exists()
     assert 0 < api.status(run)["parts"]["missing"] < 17
     again = []
-    tools.wait_for(lambda: _resubmitted(run, again), seconds=60)
+    tools.wait_for(lambda: _resubmitted(run, again), seconds=200)
     assert again == [2]
-    tools.wait_for(lambda: finished(run), seconds=200)
+    tools.wait_for(lambda: finished(run), seconds=400)
     assert tools.results(run)["hists.zip"] == reference["hists.zip"]
-    tools.wait_for(lambda: _resubmitted(run, again), seconds=60)
+    tools.wait_for(lambda: _resubmitted(run, again), seconds=200)
     assert again == [2]
 
 

@@ -38,7 +38,7 @@ def test_the_same_bytes_as_here(toy, tmp_path, tools, on_slurm):
     assert done.result.summary.done == 17
     assert tools.results(run) == tools.results(tmp_path / "reference")
     assert not (run / "cluster.json").exists()
-    tools.wait_for(lambda: not queue(), seconds=30)
+    tools.wait_for(lambda: not queue(), seconds=90)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
@@ -48,9 +48,9 @@ def test_jobs_do_not_outlive_their_run_unseen(toy, tmp_path, tools, femtobarn, o
     flags = ["--executor", "slurm", "--memory", "1GiB", "--scaleout", "1", "--set", "delay=1",
              "--log-directory", str(tmp_path / "logs")]  # fmt: skip
     process = femtobarn.start(*toy.command(run, *flags))
-    tools.wait_for(lambda: tools.lines(run / "ledger.jsonl") >= 2 or process.poll() is not None, seconds=120)
+    tools.wait_for(lambda: tools.lines(run / "ledger.jsonl") >= 2 or process.poll() is not None, seconds=300)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=200)
     assert process.returncode == code, err
     assert "ssh -L" in err
     if number == signal.SIGINT:
@@ -62,7 +62,7 @@ def test_jobs_do_not_outlive_their_run_unseen(toy, tmp_path, tools, femtobarn, o
         assert about["jobs"] == jobs
         assert about["cancel"] == [f"scancel {' '.join(jobs)}"]
         subprocess.run(["scancel", *jobs], check=True)
-    tools.wait_for(lambda: not queue(), seconds=60)
+    tools.wait_for(lambda: not queue(), seconds=120)
 
 
 def test_a_queue_that_does_not_exist(toy, tmp_path, on_slurm):

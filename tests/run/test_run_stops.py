@@ -128,7 +128,7 @@ def test_stopped_by_a_signal(toy, tmp_path, tools, femtobarn, reference, number,
     workers = children(process.pid)
     assert len(workers) >= 2
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == code
     assert f"femtobarn resume {run}" in err
     assert "Traceback" not in err
@@ -152,7 +152,7 @@ def test_workers_do_not_outlive_a_killed_main_process(toy, tmp_path, tools, femt
     time.sleep(1)
     process.kill()
     process.communicate()
-    tools.wait_for(lambda: not any(map(alive, workers)), seconds=20)
+    tools.wait_for(lambda: not any(map(alive, workers)), seconds=60)
 
 
 def test_a_killed_worker_is_replaced(toy, tmp_path, tools):
