@@ -28,7 +28,8 @@ VERBS: Final = {
     "export": ("export", "write results in other programs' formats"),
     "ttbar": ("ttbar", "tools of the top-pair job: fileset, validate, bench"),
     "new": ("new", "write a small analysis of your own to start from"),
-    "data": ("data", "find, inspect and make input files"),
+    "data": ("data", "find, fetch, inspect and make input files"),
+    "cache": ("cache", "list, prune and verify what is kept between runs"),
     "refrun": ("refrun", "suggest reference runs to shifters; evaluate, promote, fetch"),
     "serve": ("serve", "serve the reference-run page"),
 }

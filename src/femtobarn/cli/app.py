@@ -68,7 +68,7 @@ def run_app() -> int:
     )
     logging.getLogger("femtobarn.notice").setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
-    for noisy in ("matplotlib", "fontTools", "numba", "asyncio", "fsspec"):
+    for noisy in ("matplotlib", "fontTools", "numba", "asyncio", "fsspec", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     verb = next((item for item in sys.argv[1:] if not item.startswith("-")), "")
     if verb and verb not in VERBS and sys.argv[1] == verb:

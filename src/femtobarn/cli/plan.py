@@ -34,6 +34,9 @@ def plan(
     like: Annotated[
         str | None, typer.Option(metavar="RUN", help="a finished run with the speed to expect")
     ] = None,
+    cache_remote: o.CacheRemote = None,
+    per_host: o.PerHost = None,
+    snapshot: o.Snapshot = None,
     json: o.Json = False,
 ) -> None:
     """Show what would run: files, parts, columns, bytes.  Only metadata is read."""
