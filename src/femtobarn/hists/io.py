@@ -14,7 +14,7 @@ from femtobarn.errors import StoreError
 from femtobarn.hists.accumulate import Histogram, Key
 from femtobarn.hists.spec import Axis, HistSpec
 from femtobarn.hists.spectra import Spectra
-from femtobarn.hists.survey_io import read_surveys, survey_entries
+from femtobarn.hists.survey_io import read_surveys, survey_entries, survey_names
 
 __all__ = ["read_hists", "read_spectra", "to_hist", "write_hists"]
 
@@ -112,8 +112,8 @@ def read_hists(path: Path) -> dict[str, Histogram]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".json") for name in archive.namelist() if name.endswith(".json")]
-            # Names with a slash are spectra of a survey.
-            for name in (name for name in names if "/" not in name):
+            surveys = survey_names(names)
+            for name in (name for name in names if not name.startswith(surveys)):
                 found[name] = _from_hist(name, hist.Hist(uhi.io.zip.read(archive, name)))
     except (OSError, zipfile.BadZipFile, KeyError) as error:
         raise StoreError(
