@@ -64,7 +64,16 @@ if TYPE_CHECKING:
         survey_parsing,
         survey_plan,
     )
-    from femtobarn.api.tagprobe import Resources, TnpPlan, TnpRequest, tnp, tnp_columns, tnp_plan, tnp_values
+    from femtobarn.api.tagprobe import (
+        Resources,
+        TnpPlan,
+        TnpRequest,
+        tnp,
+        tnp_columns,
+        tnp_plan,
+        tnp_values,
+        trigger_workflow,
+    )
     from femtobarn.api.tagprobe_fits import (
         fit_probes,
         is_probe_run,
@@ -73,6 +82,7 @@ if TYPE_CHECKING:
         run_fitter,
         tnp_closure,
     )
+    from femtobarn.api.tnp_query import dataset_query
     from femtobarn.api.tnp_tools import merge_parquet, migrate_pickle, prepare_histograms, unprocessed
     from femtobarn.api.training import TtbarTrained, ttbar_train
     from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
@@ -124,6 +134,7 @@ _WHERE: Final = {
     "data_list": "samples",
     "data_make": "samples",
     "data_probe": "files",
+    "dataset_query": "tnp_query",
     "deliver": "delivering",
     "demo": "demos",
     "explain_delivery": "delivering",
@@ -172,6 +183,7 @@ _WHERE: Final = {
     "tnp_columns": "tagprobe",
     "tnp_plan": "tagprobe",
     "tnp_values": "tagprobe",
+    "trigger_workflow": "tagprobe",
     "ttbar_bench": "benchmark",
     "ttbar_train": "training",
     "ttbar_fileset": "ttbar",
@@ -225,6 +237,7 @@ __all__ = [
     "data_probe",
     "data_query",
     "data_snapshot",
+    "dataset_query",
     "deliver",
     "demo",
     "estimated",
@@ -273,6 +286,7 @@ __all__ = [
     "tnp_columns",
     "tnp_plan",
     "tnp_values",
+    "trigger_workflow",
     "ttbar_bench",
     "ttbar_fileset",
     "ttbar_train",

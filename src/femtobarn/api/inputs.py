@@ -151,9 +151,9 @@ def _cache(kind: str | None) -> str:
     return kind or "outcomes"
 
 
-def datasets_of(files: Sequence[str], fileset: str | None) -> tuple[Dataset, ...]:
-    """The datasets behind ``--files`` or ``--fileset``."""
-    return read_fileset(Path(fileset)) if fileset else datasets_from_files(files)
+def datasets_of(files: Sequence[str], fileset: str | None, *, shared: bool = False) -> tuple[Dataset, ...]:
+    """The datasets behind ``--files`` or ``--fileset`` (``shared``: which may have files in common)."""
+    return read_fileset(Path(fileset), shared=shared) if fileset else datasets_from_files(files)
 
 
 def _resources(execution: Execution | None) -> Resources:
@@ -207,7 +207,7 @@ def _datasets(
     # Absolute, so that the run can be resumed from anywhere and its parts be processed by any machine.
     if fileset:
         fileset = str(Path(fileset).absolute())
-        return datasets_of((), fileset), {"fileset": fileset}
+        return datasets_of((), fileset, shared=analysis.shared_files), {"fileset": fileset}
     if files:
         files = [_absolute(option) for option in files]
         return datasets_of(files, None), {"files": files}

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 from uuid import uuid4
 
@@ -141,6 +142,7 @@ class _Examiner:
         self._parameters = parameters
         self._datasets = {dataset.name: dataset for dataset in datasets}
         self._schemas = analysis.schemas(parameters)
+        self._busy: dict[str, Lock] = {}
 
     def all(self) -> Iterable[tuple[FilePlan, list[int]]]:
         """Every file in order, with its clusters; never more than a few looked at ahead."""
@@ -163,7 +165,9 @@ class _Examiner:
     def _examine(self, dataset: str, ref: FileRef) -> tuple[FilePlan, list[int]]:
         bad = FilePlan(dataset, ref, entries=ref.entries or 0)
         try:
-            facts = _facts(ref, self._schemas)
+            # A file of several datasets is opened by the first; the others find what it remembered.
+            with self._busy.setdefault(ref.url, Lock()):
+                facts = _facts(ref, self._schemas)
             _check_identity(ref, facts)
             file = _file_plan(dataset, ref, facts)
             declared = self.columns(file)
