@@ -108,9 +108,10 @@ def fetch_file(
     """
     part = path.with_name(path.name + ".part")
     problems: list[FemtobarnError] = []
-    for url in addresses:
+    for number, url in enumerate(addresses, start=1):
+        tries = None if number == len(addresses) else _TRIES
         try:
-            _fill(url, part, client, size, sleep)
+            _fill(url, part, client, size, sleep, tries)
             fault = check_file(part, size=size, checksum=checksum)
             if fault:
                 part.unlink(missing_ok=True)
@@ -137,14 +138,21 @@ def one_of(problems: Sequence[FemtobarnError]) -> FemtobarnError:
                       action=last.action)  # fmt: skip
 
 
-def _fill(url: str, part: Path, client: HttpClient, size: int | None, sleep: Callable[[float], None]) -> None:
-    """Append to the part file until it is whole."""
+def _fill(
+    url: str,
+    part: Path,
+    client: HttpClient,
+    size: int | None,
+    sleep: Callable[[float], None],
+    limit: int | None,
+) -> None:
+    """Append to the part file until it is whole; ``limit`` is how often to ask when there are replicas."""
     part.parent.mkdir(parents=True, exist_ok=True)
     tries = 0
     while True:
         before = part.stat().st_size if part.exists() else 0
         try:
-            _append(url, part, client, size)
+            _append(url, part, client, size, limit)
         except NoRangesError:
             log.warning("%s does not resume; the file is fetched from its beginning", safe_url(url))
             part.unlink(missing_ok=True)
@@ -153,15 +161,15 @@ def _fill(url: str, part: Path, client: HttpClient, size: int | None, sleep: Cal
         except NetworkError as error:
             now = part.stat().st_size if part.exists() else 0
             tries = 0 if now > before else tries + 1
-            if tries >= _TRIES or "answered 4" in error.what:
+            if tries >= (_TRIES if limit is None else 1) or "answered 4" in error.what:
                 raise
             sleep(client.limits.backoff * 2.0**tries)
         else:
             return
 
 
-def _append(url: str, part: Path, client: HttpClient, size: int | None) -> None:
-    transport = open_transport(url, client)
+def _append(url: str, part: Path, client: HttpClient, size: int | None, limit: int | None) -> None:
+    transport = open_transport(url, client, tries=limit)
     try:
         if size is not None and transport.size != size:
             raise DataError(f"has {transport.size} bytes at the server, stated are {size}: not fetched",
