@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from femtobarn.errors import DataError, FemtobarnError, NetworkError, StoreError
+from femtobarn.errors import DataError, FemtobarnError, NetworkError, StoreError, UsageError
 from femtobarn.net.client import HttpClient, safe_url
 from femtobarn.net.transports import NoRangesError, open_transport
 
@@ -119,7 +119,7 @@ def fetch_file(
             part.replace(path)
         except OSError as error:
             raise StoreError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
-        except (NetworkError, DataError) as error:
+        except (NetworkError, DataError, UsageError) as error:  # the last: a protocol that is not here
             problems.append(error)
             if len(addresses) > len(problems):
                 log.warning("%s; the next replica is tried", error)
@@ -130,12 +130,14 @@ def fetch_file(
 
 def one_of(problems: Sequence[FemtobarnError]) -> FemtobarnError:
     """The error of one address as it is, or that of several as one."""
-    last = problems[-1]
+    first = problems[0]
     if len(problems) == 1:
-        return last
+        return first
     reasons = "; ".join(f"{item.where}: {item.what}" for item in problems)
-    return type(last)(f"none of {len(problems)} replicas can be used: {reasons}", where=problems[0].where,
-                      action=last.action)  # fmt: skip
+    # A replica that is another file matters more than a server that is away.
+    worst = next((item for item in problems if isinstance(item, DataError)), first)
+    return type(worst)(f"none of {len(problems)} replicas can be used: {reasons}", where=first.where,
+                       action=worst.action)  # fmt: skip
 
 
 def _fill(
