@@ -12,6 +12,7 @@ from femtobarn.errors import UsageError
 
 __all__ = [
     "AllowMissing",
+    "Cache",
     "CacheRemote",
     "Executor",
     "Files",
@@ -59,6 +60,9 @@ AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="go on with what is there; every result says so")
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="use nothing cached, replace an earlier run")]
+Cache = Annotated[
+    str | None, typer.Option("--cache", metavar="columns", help="keep columns uncompressed for the next pass")
+]
 
 
 def _network(name: str) -> Callable[[Any], Any]:
@@ -103,7 +107,7 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON alone")]
 _SIZES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
-def parse_bytes(text: str | None) -> int | None:
+def parse_bytes(text: str | None, option: str = "--part-bytes") -> int | None:
     """``64MiB`` as a number."""
     if text is None:
         return None
@@ -112,7 +116,7 @@ def parse_bytes(text: str | None) -> int | None:
     try:
         return int(float(number) * _SIZES[unit])
     except (ValueError, KeyError) as error:
-        raise UsageError(f"--part-bytes: {text!r} is not a size", action="write it as 64MiB") from error
+        raise UsageError(f"{option}: {text!r} is not a size", action="write it as 64MiB") from error
 
 
 def parse_slice(text: str | None) -> tuple[int, int] | None:
