@@ -230,6 +230,8 @@ class Analysis:
     peek : function (parameters, dataset) -> :class:`Peek` at the beginning of each file, or None
     prepare : function (datasets, parameters) -> (datasets, unused datasets with reason)
         Completes or refuses datasets before anything is read (sample tables).
+    sources : function (parameters) -> what is processed when no files are named
+        As ``--files`` takes them: addresses in the catalogue of the release.
     normalise : function (stored) -> {dataset: Normalisation}
     yields : function (stored) -> {region: {process: {value, stat, variations}}}
         Content of yields.json; by default the regions of the first histogram.
@@ -259,6 +261,7 @@ class Analysis:
     resources: Callable[[Any], Mapping[str, Resource]] = field(default=lambda _: {})
     peek: Callable[[Any, Dataset], Peek | None] = field(default=lambda *_: None)
     prepare: Callable[[tuple[Dataset, ...], Any], tuple[tuple[Dataset, ...], Mapping[str, str]]] | None = None
+    sources: Callable[[Any], tuple[str, ...]] = field(default=lambda _: ())
     normalise: Callable[[Stored], Mapping[str, Normalisation]] | None = None
     yields: Callable[[Stored], Mapping[str, Any]] | None = None
     templates: Callable[[Stored], Mapping[str, Template]] | None = None

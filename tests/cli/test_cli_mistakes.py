@@ -79,7 +79,7 @@ def test_all_mistakes_of_a_run_file_at_once(cli, run_file):
     [
         ("data={0}/dat.root", "no such file (did you mean 'data.root'"),
         ("data={0}/*.txt", "no file matches"),
-        ("data={0}", "is a folder"),
+        ("data={0}/..", "holds no file *.root"),
         ("dta={0}/data.root", "dataset 'dta' is not in the sample table of atlas-2020 (did you mean 'data'"),
     ],
 )
@@ -90,9 +90,19 @@ def test_files_that_lead_nowhere(cli, h4l_samples, files, says):
 
 
 def test_no_files_at_all(cli):
-    answer = cli("run", "h4l")
+    answer = cli("run", "hyy", "--release", "cms-nanoaod")
     assert answer.code == 2
     assert "no input files were named" in answer.err
+
+
+def test_a_catalogue_that_cannot_be_reached(cli, monkeypatch):
+    monkeypatch.setenv("ATLAS_API_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    answer = cli("run", "h4l")
+    assert answer.code == 1
+    assert "http://127.0.0.1:9/datasets/count" in answer.err
+    assert "--snapshot" in answer.err
+    assert len(answer.err.splitlines()) < 10
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,8 @@ def test_an_unknown_option(cli):
 
 #: Verbs that only lead to others, and those.
 GROUPS = {
-    "data": ("make", "probe", "list", "files"),
+    "cache": ("list", "prune", "verify"),
+    "data": ("make", "probe", "list", "files", "find", "fetch", "fetch-datasets"),
     "refrun": ("suggest", "evaluate", "promote", "fetch"),
     "ttbar": ("fileset", "validate", "bench"),
 }

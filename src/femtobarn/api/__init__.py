@@ -11,12 +11,30 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from femtobarn.api.benchmark import TtbarBench, ttbar_bench
     from femtobarn.api.bumpnet import check_bumpnet
+    from femtobarn.api.caching import CacheRoom, cache_list, cache_prune, cache_verify
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
     from femtobarn.api.delivering import Delivered, DeliveryOptions, brings_code, deliver, explain_delivery
     from femtobarn.api.demos import Demos, demo
     from femtobarn.api.export_targets import target_names
     from femtobarn.api.exporting import Exported, export
-    from femtobarn.api.files import Probed, data_files, data_fileset, data_probe
+    from femtobarn.api.fetching import (
+        Fetched,
+        Lookup,
+        data_fetch,
+        data_fetch_datasets,
+        data_find,
+        data_query,
+        data_snapshot,
+        use_network,
+    )
+    from femtobarn.api.files import (
+        Preprocessed,
+        Probed,
+        data_files,
+        data_fileset,
+        data_preprocess,
+        data_probe,
+    )
     from femtobarn.api.fitting import fit, fit_directory
     from femtobarn.api.inputs import Request
     from femtobarn.api.refrun import (
@@ -46,6 +64,8 @@ if TYPE_CHECKING:
     from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
 
 _WHERE: Final = {
+    "Lookup": "fetching",
+    "use_network": "fetching",
     "Checked": "checking",
     "Delivered": "delivering",
     "DeliveryOptions": "delivering",
@@ -67,6 +87,18 @@ _WHERE: Final = {
     "analysis_of": "checking",
     "brings_code": "delivering",
     "check": "checking",
+    "CacheRoom": "caching",
+    "cache_list": "caching",
+    "cache_prune": "caching",
+    "cache_verify": "caching",
+    "Fetched": "fetching",
+    "data_fetch": "fetching",
+    "data_fetch_datasets": "fetching",
+    "data_find": "fetching",
+    "data_query": "fetching",
+    "data_snapshot": "fetching",
+    "Preprocessed": "files",
+    "data_preprocess": "files",
     "check_bumpnet": "bumpnet",
     "data_files": "files",
     "data_fileset": "files",
@@ -108,15 +140,19 @@ _WHERE: Final = {
 }
 
 __all__ = [
+    "CacheRoom",
     "Checked",
     "Delivered",
     "DeliveryOptions",
     "Demos",
     "Exported",
+    "Fetched",
     "Finished",
     "JobDone",
+    "Lookup",
     "MadeSamples",
     "OpenRun",
+    "Preprocessed",
     "Probed",
     "RecordSources",
     "Request",
@@ -128,13 +164,22 @@ __all__ = [
     "Validated",
     "analysis_of",
     "brings_code",
+    "cache_list",
+    "cache_prune",
+    "cache_verify",
     "check",
     "check_bumpnet",
+    "data_fetch",
+    "data_fetch_datasets",
     "data_files",
     "data_fileset",
+    "data_find",
     "data_list",
     "data_make",
+    "data_preprocess",
     "data_probe",
+    "data_query",
+    "data_snapshot",
     "deliver",
     "demo",
     "explain_delivery",
@@ -167,6 +212,7 @@ __all__ = [
     "ttbar_bench",
     "ttbar_fileset",
     "ttbar_validate",
+    "use_network",
 ]
 
 

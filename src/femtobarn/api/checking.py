@@ -159,10 +159,12 @@ class _Checker:
         found: list[Dataset] = []
         for name, paths in resolve_files(file.files, file.folder).items():
             refs: list[FileRef] = []
+            metadata: dict[str, Any] = {}
             for path in paths:
-                found_here = self._attempt(partial(_expand, name, path), file.where(("files", name)))
-                refs += list(found_here or ())
-            found.append(Dataset(name, tuple(refs)))
+                for here in self._attempt(partial(_expand, name, path), file.where(("files", name))) or ():
+                    refs += here.files
+                    metadata |= here.metadata
+            found.append(Dataset(name, tuple(refs), metadata))
         return tuple(found)
 
     def _inputs(
@@ -209,8 +211,8 @@ def _parameters(file: RunFile, analysis: Analysis) -> Any:
     return read_parameters(analysis.parameters, given, where=where)
 
 
-def _expand(name: str, path: str) -> tuple[FileRef, ...]:
-    return tuple(ref for dataset in datasets_from_files([f"{name}={path}"]) for ref in dataset.files)
+def _expand(name: str, path: str) -> tuple[Dataset, ...]:
+    return datasets_from_files([f"{name}={path}"])
 
 
 def _prepare(

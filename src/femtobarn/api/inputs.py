@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from femtobarn.analysis import Analysis, find_analysis
-from femtobarn.catalog import datasets_from_files, read_fileset
+from femtobarn.catalog import RELEASES, datasets_from_files, read_fileset
+from femtobarn.catalog.addresses import is_address, split_name
 from femtobarn.config.parameters import read_parameters
 from femtobarn.config.runfile import RunFile, read_run_file, resolve_files, resolve_path
 from femtobarn.errors import UsageError
@@ -17,7 +18,7 @@ from femtobarn.run.directory import RunSettings
 from femtobarn.run.plan import Sizing
 from femtobarn.run.resources import Resources
 
-__all__ = ["Request", "Resolved", "resolve"]
+__all__ = ["Request", "Resolved", "by_release", "resolve"]
 
 _NOTHING_ASKED: Final = Resources()
 _RUN_FILE: Final = (".yaml", ".yml", ".json")
@@ -90,7 +91,7 @@ def resolve(request: Request) -> Resolved:
         source = str(Path(source).absolute())
     analysis = find_analysis(source)
     parameters = _parameters(analysis, request, file)
-    datasets, inputs = _datasets(request, file, folder)
+    datasets, inputs = _datasets(request, file, folder, analysis, parameters)
     execution = file.execution if file is not None else None
 
     def pick(flag: Any, name: str) -> Any:
@@ -130,12 +131,14 @@ def resolve(request: Request) -> Resolved:
 
 def _absolute(option: str) -> str:
     """``NAME=PATH`` or a bare path with the path made absolute; addresses stay."""
-    if "://" in option:
+    name, path = split_name(option)
+    head = f"{name}=" if name else ""
+    if path.startswith("fileset:"):
+        inside = path.removeprefix("fileset:").removeprefix("//")
+        return f"{head}fileset:{Path(inside).expanduser().absolute()}"
+    if "://" in path or is_address(path):
         return option
-    name, equals, path = option.partition("=")
-    if not equals or "/" in name:
-        name, equals, path = "", "", option
-    return f"{name}{equals}{Path(path).expanduser().absolute()}"
+    return f"{head}{Path(path).expanduser().absolute()}"
 
 
 def _run_file(what: str) -> tuple[RunFile | None, Path | None]:
@@ -157,7 +160,7 @@ def _parameters(analysis: Analysis, request: Request, file: RunFile | None) -> A
 
 
 def _datasets(
-    request: Request, file: RunFile | None, folder: Path | None
+    request: Request, file: RunFile | None, folder: Path | None, analysis: Analysis, parameters: Any
 ) -> tuple[tuple[Dataset, ...], Mapping[str, Any]]:
     """The input datasets, and how they were named (for comparing runs)."""
     fileset, files = request.fileset, list(request.files)
@@ -175,7 +178,25 @@ def _datasets(
     if files:
         files = [_absolute(option) for option in files]
         return datasets_from_files(files), {"files": files}
+    sources = analysis.sources(parameters)
+    if sources:
+        release = str(getattr(parameters, "release", ""))
+        return by_release(datasets_from_files(sources), release), {"files": list(sources)}
     raise UsageError(
         "no input files were named",
         action="use --files DATASET=GLOB or --fileset FILE.json; 'femtobarn data make' writes synthetic ones",
     )
+
+
+def by_release(datasets: Sequence[Dataset], release: str) -> tuple[Dataset, ...]:
+    """Datasets of a release's own catalogue, normalised by the release's sample table where it has them.
+
+    Cross-section and sum of weights belong together: they are taken from one place, the published table.
+    """
+    table = RELEASES[release].samples if release in RELEASES else {}
+    own = ("xsec", "kfactor", "filteff", "sumw")
+    return tuple(
+        Dataset(d.name, d.files, {k: v for k, v in d.metadata.items() if k not in own})
+        if d.name in table else d
+        for d in datasets
+    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any, Final
 from femtobarn.api.inputs import Request
 from femtobarn.api.results import finish, plot
 from femtobarn.api.runs import Finished, merge, plan, run
+from femtobarn.catalog import resolve_address
+from femtobarn.catalog.atlas import ATLAS_RELEASES, release_name
 from femtobarn.config.parameters import read_parameters
 from femtobarn.config.survey import TASKS, SurveyConfig, read_survey_config
 from femtobarn.errors import UsageError, nearest
@@ -19,6 +22,8 @@ from femtobarn.run.files import write_json
 from femtobarn.run.plan import Plan
 
 __all__ = ["SurveyPlan", "SurveyRequest", "survey", "survey_again", "survey_plan"]
+
+log: Final = logging.getLogger("femtobarn.api")
 
 _ANALYSIS: Final = "survey"
 
@@ -170,26 +175,44 @@ def _house(request: SurveyRequest, config: SurveyConfig) -> Request:
     parameters = read_parameters(
         SurveyParameters, values, list(request.settings), where=lambda path: _where(config, path)
     )
+    files = request.files
     if not request.files and not request.fileset:
-        wanted = (
-            ", ".join([*config.releases, *(f"record {item}" for item in config.records)]) or "all releases"
-        )
-        if any("evgen" in name for name in config.releases):
-            raise UsageError("evgen releases hold HepMC text, not ROOT files", where=config.file,
-                             action="choose a release of reconstructed events")  # fmt: skip
-        raise UsageError(
-            f"no input files were named: looking up {wanted} is not supported",
-            where=config.file,
-            action="download them and use --files DATASET=GLOB",
-        )
+        parse_mc = config.parse_mc if request.parse_mc is None else request.parse_mc
+        files = _sources(config, parse_mc=parse_mc)
     return Request(
-        what=_ANALYSIS, files=request.files, fileset=request.fileset,
+        what=_ANALYSIS, files=files, fileset=request.fileset,
         parameters=parameters.model_dump(mode="json"), out=request.run_dir or _default_directory(config),
         executor=request.executor, workers=_workers(request, config), part_events=request.part_events,
         part_bytes=config.part_bytes, max_files=_least(request.max_files, config.max_files),
         max_events=request.max_events, allow_missing=request.allow_missing, fresh=request.fresh,
         command=request.command,
     )  # fmt: skip
+
+
+def _sources(config: SurveyConfig, *, parse_mc: bool) -> list[str]:
+    """Addresses of the configured releases and records; simulation is a dataset of its own, or left out."""
+    releases = config.releases
+    if not releases and not config.records:
+        releases = tuple(name for name in ATLAS_RELEASES if "evgen" not in name)
+    files = []
+    for release in releases:
+        name = release_name(release, config.file)
+        if "evgen" in name:
+            raise UsageError("evgen releases hold HepMC text, not ROOT files", where=config.file,
+                             action="choose a release of reconstructed events")  # fmt: skip
+        files.append(f"{name}=atlas://{name}/data")
+        if parse_mc:
+            files.append(f"{name}_mc=atlas://{name}/mc")
+    for record in config.records:
+        address = f"cernopendata://{record}"
+        if not parse_mc and all(d.metadata.get("kind") == "mc" for d in resolve_address(address)):
+            log.warning("%s is simulation and is left out (parse_mc is false)", address)
+            continue
+        files.append(address)
+    if not files:
+        raise UsageError("nothing is left to process: all records are simulation", where=config.file,
+                         action="set parse_mc: true")  # fmt: skip
+    return files
 
 
 def _where(config: SurveyConfig, path: Sequence[Any]) -> str:

@@ -1,21 +1,24 @@
-"""What data exist and where: local files and globs, coffea filesets, sample tables."""
+"""What data exist and where: files, coffea filesets, open-data portals, the grid; sample tables."""
 
 from __future__ import annotations
 
 from femtobarn.catalog.fileset import fileset_content, read_fileset, write_fileset
 from femtobarn.catalog.golden import read_golden_json
-from femtobarn.catalog.local import datasets_from_files
 from femtobarn.catalog.releases import RELEASES, Release, Sample, SampleTable, find_release
+from femtobarn.catalog.resolving import Lookup, datasets_at, datasets_from_files, resolve_address
 
 __all__ = [
     "RELEASES",
+    "Lookup",
     "Release",
     "Sample",
     "SampleTable",
+    "datasets_at",
     "datasets_from_files",
     "fileset_content",
     "find_release",
     "read_fileset",
     "read_golden_json",
+    "resolve_address",
     "write_fileset",
 ]

@@ -27,7 +27,15 @@ def read_fileset(path: Path) -> tuple[Dataset, ...]:
     raw = _load(path)
     if not isinstance(raw, dict) or not raw:
         raise ConfigError("a fileset is an object {dataset: {files, metadata}}", where=str(path))
-    return tuple(_dataset(str(name), entry, path) for name, entry in raw.items())
+    datasets = tuple(_dataset(str(name), entry, path) for name, entry in raw.items())
+    owners: dict[str, str] = {}
+    for dataset in datasets:
+        for ref in dataset.files:
+            other = owners.setdefault(ref.url, dataset.name)
+            if other != dataset.name:
+                raise ConfigError(f"{ref.url} is in two datasets: {other!r} and {dataset.name!r}",
+                                  where=str(path), action="list every file once")  # fmt: skip
+    return datasets
 
 
 def _load(path: Path) -> Any:
@@ -63,6 +71,7 @@ def _dataset(name: str, entry: Any, path: Path) -> Dataset:
             raise ConfigError(f"unknown key {key!r}", where=where, near=nearest(key, ("files", "metadata")))
     files = entry["files"]
     if isinstance(files, list):
+        _refuse_twice(files, where)
         files = dict.fromkeys(files)
     if not isinstance(files, dict) or not files:
         raise ConfigError("lists no files", where=where)
@@ -71,6 +80,14 @@ def _dataset(name: str, entry: Any, path: Path) -> Dataset:
     if "isMC" in metadata and "kind" not in metadata:
         metadata["kind"] = "mc" if metadata["isMC"] else "data"
     return Dataset(name, refs, metadata)
+
+
+def _refuse_twice(urls: list[Any], where: str) -> None:
+    seen: set[str] = set()
+    for url in map(str, urls):
+        if url in seen:
+            raise ConfigError(f"lists {url} twice", where=where, action="list every file once")
+        seen.add(url)
 
 
 def _ref(url: str, value: Any, folder: Path, where: str) -> FileRef:
@@ -129,5 +146,5 @@ def _detail(ref: FileRef) -> Mapping[str, Any] | str | None:
         "size": ref.size,
         "checksum": ref.checksum,
     }
-    kept = {key: value for key, value in detail.items() if value}
+    kept = {key: value for key, value in detail.items() if value not in (None, "", [])}
     return kept if set(kept) - {"object_path"} else ref.tree

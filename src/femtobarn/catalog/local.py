@@ -1,36 +1,19 @@
-"""Datasets from paths and globs, as ``--files DATASET=GLOB`` gives them."""
+"""Files on a disk: paths, patterns, folders."""
 
 from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from femtobarn.errors import DataError, UsageError, nearest
-from femtobarn.records import Dataset, FileRef
+from femtobarn.errors import DataError, nearest
+from femtobarn.records import FileRef
 
-__all__ = ["datasets_from_files", "expand", "split_tree"]
+__all__ = ["expand", "split_tree"]
 
-_NAMED: Final = re.compile(r"^(?P<name>[A-Za-z0-9_.+-]+)=(?P<path>.+)$")
 _TREE: Final = re.compile(r"^(?P<path>.+\.(?:root|parquet|csv))(?::(?P<tree>[^/\\]+))?$", re.IGNORECASE)
-
-
-def datasets_from_files(options: Iterable[str]) -> tuple[Dataset, ...]:
-    """One dataset a name, in order of first mention; a bare path belongs to the dataset ``data``.
-
-    Examples
-    --------
-    >>> [d.name for d in datasets_from_files(["x=https://a.org/1.root", "x=https://a.org/2.root"])]
-    ['x']
-    """
-    files: dict[str, list[FileRef]] = {}
-    for option in options:
-        match = _NAMED.match(option)
-        name, path = (match["name"], match["path"]) if match else ("data", option)
-        files.setdefault(name, []).extend(expand(path))
-    return tuple(Dataset(name, tuple(refs)) for name, refs in files.items())
 
 
 def split_tree(path: str) -> tuple[str, str | None]:
@@ -39,14 +22,25 @@ def split_tree(path: str) -> tuple[str, str | None]:
     return (match["path"], match["tree"]) if match else (path, None)
 
 
-def expand(path: str) -> Sequence[FileRef]:
-    """The files behind a path or glob, sorted; none at all is an error."""
-    url, tree = split_tree(path)
+def expand(
+    path: str, *, recursive: bool = False, extension: str = ".root", tree: str | None = None
+) -> Sequence[FileRef]:
+    """The files behind a path, pattern or folder, sorted; none at all is an error.
+
+    Parameters
+    ----------
+    path : FILE, FILE:TREE, glob, folder or URL
+    recursive : search folders inside folders
+    extension : of the files that are taken from a folder, with or without its dot
+    tree : the tree in them, unless the path names one
+    """
+    url, named = split_tree(path)
+    tree = named or tree
     if "://" in url:
         return (FileRef(url, tree),)
     url = str(Path(url).expanduser())
     if Path(url).is_dir():
-        raise UsageError("is a folder", where=url, action=f"name its files, for example '{url}/*.root'")
+        return _in_folder(Path(url), recursive, f".{extension.lstrip('.')}", tree)
     if not glob.has_magic(url):
         if not Path(url).exists():
             parent = Path(url).parent
@@ -58,4 +52,15 @@ def expand(path: str) -> Sequence[FileRef]:
     if not found:
         raise DataError("no file matches this pattern", where=url,
                         action="quote the pattern so that femtobarn, not the shell, expands it")  # fmt: skip
+    return tuple(FileRef(item, tree) for item in found)
+
+
+def _in_folder(folder: Path, recursive: bool, extension: str, tree: str | None) -> Sequence[FileRef]:  # noqa: FBT001
+    items = folder.rglob("*") if recursive else folder.iterdir()
+    found = sorted(str(item) for item in items if item.name.endswith(extension) and item.is_file())
+    if not found:
+        deeper = not recursive and any(item.is_dir() for item in folder.iterdir())
+        raise DataError(f"holds no file *{extension}", where=str(folder),
+                        action="search its folders with --recursive" if deeper
+                        else "name others with --file-extension, or write a pattern")  # fmt: skip
     return tuple(FileRef(item, tree) for item in found)

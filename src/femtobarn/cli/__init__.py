@@ -26,8 +26,9 @@ VERBS: Final = {
     "export": ("export", "write results in other programs' formats"),
     "ttbar": ("ttbar", "tools of the top-pair job: fileset, validate, bench"),
     "new": ("new", "write a small analysis of your own to start from"),
-    "data": ("data", "find, inspect and make input files"),
     "deliver": ("deliver", "deliver columns of a ServiceX specification as verified files"),
+    "data": ("data", "find, fetch, inspect and make input files"),
+    "cache": ("cache", "list, prune and verify what is kept between runs"),
     "refrun": ("refrun", "suggest reference runs to shifters; evaluate, promote, fetch"),
     "serve": ("serve", "serve the reference-run page, or deliveries as a ServiceX server does"),
 }

@@ -66,7 +66,7 @@ def run_app() -> int:
         level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s: %(message)s"
     )
     logging.captureWarnings(capture=True)
-    for noisy in ("matplotlib", "fontTools", "numba", "asyncio", "fsspec"):
+    for noisy in ("matplotlib", "fontTools", "numba", "asyncio", "fsspec", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     verb = next((item for item in sys.argv[1:] if not item.startswith("-")), "")
     if verb and verb not in VERBS and sys.argv[1] == verb:

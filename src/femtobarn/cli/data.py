@@ -1,4 +1,4 @@
-"""``femtobarn data``: make, probe, list and name input files."""
+"""``femtobarn data``: make, find, fetch, probe, list and name input files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from femtobarn.cli import options as o
+from femtobarn.cli.fetch import fetch, fetch_datasets, find
 from femtobarn.cli.screen import answer, say, show_json, show_table
+from femtobarn.errors import UsageError
 
 if TYPE_CHECKING:
     from femtobarn.api import Probed
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(rich_markup_mode=None, context_settings=_HELP, no_args_is_help=True, add_completion=False,
-                  help="Find, inspect and make input files.")  # fmt: skip
+                  help="Find, fetch, inspect and make input files.")  # fmt: skip
 
 
 @app.command(
@@ -67,15 +69,32 @@ def make(
 @app.command("probe", context_settings=_HELP, epilog="Example: femtobarn data probe 'data_*.root'")
 def probe(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="files, globs, URLs, FILE:TREE, F.json")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="FILE...", help="files, globs, URLs, FILE:TREE, F.json, queries"),
+    ] = None,
     branches: Annotated[bool, typer.Option("--branches", help="list the branches, too")] = False,
+    fileset: o.Fileset = None,
+    out: Annotated[str | None, typer.Option(metavar="G.json", help="write a fileset with steps")] = None,
+    step_size: Annotated[int | None, typer.Option(help="at most this many entries a step")] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="exit code 0 although files cannot be read")
+    ] = False,
+    snapshot: o.Snapshot = None,
+    per_host: o.PerHost = None,
     json: o.Json = False,
 ) -> None:
     """Say what files hold, reading only metadata.  Exit code 1 if one cannot be read."""
     from femtobarn import api
 
-    probed = api.data_probe(files)
+    sources = [*(files or ()), *([f"fileset:{fileset}"] if fileset else [])]
+    if not sources:
+        raise UsageError("no files were named", action="name files, or a fileset with --fileset")
+    if out is not None:
+        _preprocess(sources, out, step_size, allow_missing=allow_missing, as_json=json)
+        return
+    if step_size is not None:
+        raise UsageError("--step-size is for a fileset that is written", action="name it with --out G.json")
+    probed = api.data_probe(sources)
     good, bad = [p for p in probed if not p.error], [p for p in probed if p.error]
     if json:
         show_json({"files": [p.to_json() for p in good],
@@ -90,8 +109,33 @@ def probe(
                 answer(f"  {name}")
         for item in bad:
             say(f"bad: {item.error}")
-    if bad:
+    if bad and not allow_missing:
         raise typer.Exit(1)
+
+
+def _preprocess(
+    sources: list[str], out: str, step_size: int | None, *, allow_missing: bool, as_json: bool
+) -> None:
+    """Write a fileset with steps."""
+    from femtobarn import api
+
+    done = api.data_preprocess(sources, out, step_size=step_size)
+    if as_json:
+        show_json(done.to_json())
+    else:
+        rows = []
+        for d in done.datasets:
+            entries, steps = sum(r.entries or 0 for r in d.files), sum(len(r.steps) for r in d.files)
+            rows.append([d.name, len(d.files), entries, steps])
+        show_table(("dataset", "files", "entries", "steps"), rows)
+        answer(f"wrote {done.path}")
+    for reasons in done.bad.values():
+        for error in reasons.values():
+            say(f"bad: {error}")
+    if done.bad:
+        say(f"left out, with reasons: {done.bad_path}")
+        if not allow_missing:
+            raise typer.Exit(1)
 
 
 def _probed(p: Probed) -> list[Any]:
@@ -100,12 +144,21 @@ def _probed(p: Probed) -> list[Any]:
 
 @app.command("list", context_settings=_HELP, epilog="Example: femtobarn data list atlas-2020")
 def list_(
-    release: Annotated[str | None, typer.Argument(help="a public release; all releases if not given")] = None,
+    release: Annotated[
+        str | None, typer.Argument(metavar="RELEASE|Q", help="a release, a query; all releases if not given")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="of a query, only the first N")] = None,
+    snapshot: o.Snapshot = None,
+    refresh: o.Refresh = False,
+    max_age: o.MaxAge = None,
     json: o.Json = False,
 ) -> None:
-    """List the public releases, or the samples of one with their cross-sections."""
+    """List the public releases, the samples of one with their cross-sections, or the datasets of a query."""
     from femtobarn import api
 
+    if release is not None and ("://" in release or release.startswith("fileset:")):
+        _list_query(release, limit, as_json=json)
+        return
     rows = api.data_list(release)
     if json:
         show_json(rows)
@@ -122,9 +175,23 @@ def list_(
             answer(f"? {row['name']}: {row['suspicious']}; {hint}")
 
 
+def _list_query(query: str, limit: int | None, *, as_json: bool) -> None:
+    """The datasets behind a query address."""
+    from femtobarn import api
+
+    rows = api.data_query(query, api.Lookup(limit=limit))
+    if as_json:
+        show_json(rows)
+        return
+    names = [name for name in rows[0] if name != "keywords"]
+    show_table(names, [[_cell(row[name]) for name in names] for row in rows])
+
+
 def _cell(value: Any) -> Any:
     if isinstance(value, list):
         return ",".join(value) or "-"
+    if isinstance(value, dict):
+        return ",".join(f"{name}:{count}" for name, count in value.items()) or "-"
     return "-" if value is None else value
 
 
@@ -139,18 +206,37 @@ def _mark(row: dict[str, Any], release: str | None) -> list[str]:
 )
 def files(
     sources: Annotated[
-        list[str], typer.Argument(metavar="FILESET|GLOB...", help="F.json, files, DATASET=GLOB")
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="FILESET|GLOB|Q...", help="F.json, files, folders, DATASET=GLOB, query addresses"
+        ),
+    ] = None,
+    fileset: o.Fileset = None,
     form: Annotated[
         Literal["table", "fileset", "urls"], typer.Option("--format", help="what to print")
     ] = "table",
     out: Annotated[str | None, typer.Option(metavar="F.json", help="write the fileset to a file")] = None,
+    limit: Annotated[int | None, typer.Option(help="only the first N files of each dataset")] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", help="folders inside folders, too")] = False,
+    extension: Annotated[str, typer.Option("--file-extension", help="of files in folders")] = ".root",
+    xrootd: Annotated[str | None, typer.Option(metavar="PREFIX", help="redirector of CMS files")] = None,
+    allow: Annotated[list[str] | None, typer.Option("--site", help="of Rucio: only these sites")] = None,
+    block: Annotated[list[str] | None, typer.Option("--block-site", help="of Rucio: not these sites")] = None,
+    prefer: Annotated[list[str] | None, typer.Option("--prefer-site", help="of Rucio: these first")] = None,
+    snapshot: o.Snapshot = None,
+    refresh: o.Refresh = False,
+    max_age: o.MaxAge = None,
     json: o.Json = False,
 ) -> None:
-    """Name the files behind filesets and patterns; nothing is opened."""
+    """Name the files behind filesets, patterns and queries; nothing is opened."""
     from femtobarn import api
 
-    datasets = api.data_files(sources)
+    named = [*(sources or ()), *([f"fileset:{fileset}"] if fileset else [])]
+    if not named:
+        raise UsageError("nothing was named", action="name files, a query, or a fileset with --fileset")
+    lookup = api.Lookup(limit=limit, recursive=recursive, extension=extension, xrootd=xrootd,
+                        allow=allow or (), block=block or (), prefer=prefer or ())  # fmt: skip
+    datasets = api.data_files(named, lookup)
     if out is not None:
         api.data_fileset(datasets, out=out)
         say(f"wrote {out}")
@@ -167,3 +253,14 @@ def files(
             for r in d.files
         ]
         show_table(("dataset", "kind", "process", "tree", "entries", "file"), rows)
+
+
+app.command("find", context_settings=_HELP, epilog="Example: femtobarn data find 'DoubleMuon 2016'")(find)
+app.command(
+    "fetch",
+    context_settings=_HELP,
+    epilog="Example: femtobarn data fetch 'cernopendata://30522?files=2' --out d",
+)(fetch)
+app.command(
+    "fetch-datasets", context_settings=_HELP, epilog="Example: femtobarn data fetch-datasets -i samples.txt"
+)(fetch_datasets)

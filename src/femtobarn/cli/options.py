@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -11,18 +12,23 @@ from femtobarn.errors import UsageError
 
 __all__ = [
     "AllowMissing",
+    "CacheRemote",
     "Executor",
     "Files",
     "Fileset",
     "Fresh",
     "Json",
+    "MaxAge",
     "MaxEvents",
     "MaxFiles",
     "Out",
     "PartBytes",
     "PartEvents",
+    "PerHost",
+    "Refresh",
     "Release",
     "Settings",
+    "Snapshot",
     "What",
     "Workers",
     "command_line",
@@ -32,7 +38,8 @@ __all__ = [
 
 What = Annotated[str, typer.Argument(metavar="ANALYSIS|FILE.py|RUN.yaml", help="what to run")]
 Files = Annotated[
-    list[str] | None, typer.Option("--files", metavar="DATASET=GLOB", help="input files; repeatable")
+    list[str] | None,
+    typer.Option("--files", metavar="DATASET=GLOB", help="input files, URLs or query addresses; repeatable"),
 ]
 Fileset = Annotated[str | None, typer.Option(metavar="F.json", help="coffea fileset JSON")]
 Release = Annotated[str | None, typer.Option(help="short for --set release=")]
@@ -52,6 +59,45 @@ AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="go on with what is there; every result says so")
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="use nothing cached, replace an earlier run")]
+
+
+def _network(name: str) -> Callable[[Any], Any]:
+    """Apply a setting of the network as soon as it is read; worker processes inherit it."""
+
+    def apply(value: Any) -> Any:
+        if value is not None and value is not False:
+            from femtobarn.api import use_network
+
+            use_network(**{name: value})
+        return value
+
+    return apply
+
+
+CacheRemote = Annotated[
+    str | None,
+    typer.Option(metavar="none|columns|files", callback=_network("cache_remote"),
+                 help="what to keep of remote files on this disk"),
+]  # fmt: skip
+PerHost = Annotated[
+    int | None,
+    typer.Option(min=1, callback=_network("per_host"), help="requests to one server at a time (8)"),
+]
+Snapshot = Annotated[
+    str | None,
+    typer.Option(
+        metavar="R.json", callback=_network("snapshot"), help="a saved release instead of the network"
+    ),
+]
+Refresh = Annotated[
+    bool, typer.Option("--refresh", callback=_network("refresh"), help="ask servers again, remembered or not")
+]
+MaxAge = Annotated[
+    float | None,
+    typer.Option(
+        metavar="S", min=0, callback=_network("max_age"), help="seconds an answer is remembered (a day)"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON alone")]
 
 _SIZES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}

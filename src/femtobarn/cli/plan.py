@@ -24,6 +24,9 @@ def plan(
     part_bytes: o.PartBytes = None,
     max_files: o.MaxFiles = None,
     max_events: o.MaxEvents = None,
+    cache_remote: o.CacheRemote = None,
+    per_host: o.PerHost = None,
+    snapshot: o.Snapshot = None,
     json: o.Json = False,
 ) -> None:
     """Show what would run: files, parts, columns, bytes.  Only metadata is read."""

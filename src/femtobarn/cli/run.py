@@ -37,6 +37,9 @@ def run(
     ] = False,
     allow_missing: o.AllowMissing = False,
     fresh: o.Fresh = False,
+    cache_remote: o.CacheRemote = None,
+    per_host: o.PerHost = None,
+    snapshot: o.Snapshot = None,
     json: o.Json = False,
 ) -> None:
     """Run an analysis, or continue the run that is in the directory already."""

@@ -51,6 +51,9 @@ def survey(
     max_events: o.MaxEvents = None,
     allow_missing: o.AllowMissing = False,
     fresh: o.Fresh = False,
+    cache_remote: o.CacheRemote = None,
+    per_host: o.PerHost = None,
+    snapshot: o.Snapshot = None,
     json: o.Json = False,
 ) -> None:
     """Fill every invariant-mass spectrum of every final state, in one pass."""
@@ -61,13 +64,14 @@ def survey(
         say("note: --scan-only has no effect")
     if parse_mc is not None and parse_mc not in ("true", "false"):
         raise UsageError(f"--parse-mc: {parse_mc!r} is not true or false")
-    if parse_mc is not None:
-        say("note: --parse-mc has no effect: releases are not looked up, --files are always processed")
+    if parse_mc is not None and (files or fileset):
+        say("note: --parse-mc is about releases that are looked up; --files are always processed")
     if merge_only or plots_only:
         _again(run_dir, merge_only=merge_only, plots_only=plots_only, as_json=json)
         return
     request = api.SurveyRequest(
         config=config, files=files or (), fileset=fileset, run_dir=run_dir, schema=schema,
+        parse_mc=None if parse_mc is None else parse_mc == "true",
         slice=_slice(batch_job_index, total_batch_jobs),
         tasks=None if tasks is None else [item.strip() for item in tasks.split(",")],
         settings=settings or (), executor=executor, workers=workers, part_events=part_events,

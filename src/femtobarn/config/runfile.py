@@ -301,6 +301,8 @@ def resolve_path(path: str, folder: Path | None) -> str:
     URLs and absolute paths stay; so does what exists in neither place, for the reader to complain.
     A ``:TREE`` behind a file name is kept.
     """
+    if path.startswith("fileset:") and folder is not None:
+        return "fileset:" + resolve_path(path.removeprefix("fileset:").removeprefix("//"), folder)
     if "://" in path or folder is None or Path(path).expanduser().is_absolute() or path.startswith("~"):
         return path
     match = _TREE.match(path)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from femtobarn.catalog import Release, SampleTable
+from femtobarn.catalog import Release, Sample, SampleTable
 from femtobarn.errors import ConfigError, nearest
 from femtobarn.records import Dataset
 
-__all__ = ["complete_datasets"]
+__all__ = ["complete_datasets", "release_sources"]
 
 
 def complete_datasets(datasets: Iterable[Dataset], release: Release) -> tuple[Dataset, ...]:
@@ -56,3 +56,19 @@ def _lookup(table: SampleTable, dataset: Dataset) -> dict[str, Any] | None:
     if sample.sumw is not None and not own_norm:
         metadata["sumw"] = sample.sumw * sample.red_eff
     return metadata
+
+
+def release_sources(
+    release: Release, skim: str | None, wanted: Callable[[Sample], bool] = lambda _: True
+) -> tuple[str, ...]:
+    """Addresses of a release of ATLAS Open Data: its data, and the wanted samples of its table.
+
+    Parameters
+    ----------
+    skim : the selection whose files are taken; None for the whole datasets
+    """
+    if release.experiment != "ATLAS" or not release.aliases:
+        return ()
+    base, choice = f"atlas://{release.aliases[0]}", f"?skim={skim}" if skim else ""
+    samples = [f"{s.name}={base}/{s.dsid}{choice}" for s in release.samples.values() if wanted(s)]
+    return (f"data={base}/data{choice}", *samples)

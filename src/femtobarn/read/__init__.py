@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from femtobarn.read.columns import Column, Events
+from femtobarn.read.opening import open_source
 from femtobarn.read.read import check_unit, missing_columns, read_events, require_columns
 from femtobarn.read.schema import Schema, find_schema, schema_names
-from femtobarn.read.source import Source, open_source
+from femtobarn.read.source import Source
 
 __all__ = [
     "Column",

@@ -1,25 +1,26 @@
-"""Opening one input file: what is in it, and how to get columns of a range of entries.
+"""An open input file: what is in it, and how to get columns of a range of entries.
 
-Every kind of file is a :class:`Source`.  A ROOT tree is the usual one; tables (CSV, Parquet),
-published histogram files and EDM files are others with the same four attributes and two methods.
+Every kind of file is a :class:`Source`.  A ROOT tree, here, is the usual one; tables (CSV, Parquet),
+published histogram files and EDM files are others.  :mod:`femtobarn.read.opening` finds out which a file is.
 """
 
 from __future__ import annotations
 
 import functools
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from femtobarn.errors import DataError, FemtobarnError, nearest
+from femtobarn.errors import DataError, FemtobarnError
+from femtobarn.net import RemoteFile
 from femtobarn.read.columns import Column, to_column
-from femtobarn.read.models import restore_models
-from femtobarn.read.schema import RAW, Schema, find_schema, schema_names
+from femtobarn.read.schema import Schema
 from femtobarn.records import FileRef
 
-__all__ = ["RootTree", "Source", "common_edges", "either", "open_source", "reading"]
+__all__ = ["RootTree", "Source", "branch_names", "bring", "common_edges", "either", "reading"]
+
+#: Most entries of one request to a server: larger vector reads expire on EOS.
+_REQUEST_ENTRIES: Final = 300_000
 
 
 class Source(Protocol):
@@ -51,40 +52,6 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
-def open_source(ref: FileRef, schemas: Sequence[str] = ()) -> Source:
-    """Open a file and find out which of the schemas (all, if none are named) it has.
-
-    Raises
-    ------
-    DataError
-        The file is missing, empty, damaged, of an unknown kind, or of none of the schemas; the message
-        names the file, what it holds and what it looks like.
-    """
-    candidates = [find_schema(name) for name in schemas]
-    suffix = ref.url.rsplit("/", 1)[-1].rsplit(".", 1)[-1].lower()
-    if "://" not in ref.url:
-        _check_local(ref.url)
-    if suffix in ("csv", "parquet"):
-        from femtobarn.read.tables import open_table
-
-        return open_table(ref, candidates)
-    with reading(ref.url):
-        return _open_root(ref, candidates)
-
-
-def _check_local(url: str) -> None:
-    path = Path(url)
-    if not path.exists():
-        beside = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError("no such file", where=url, near=nearest(path.name, beside))
-    if path.is_dir():
-        raise DataError("is a folder, not a file", where=url, action=f"use '{url}/*.root'")
-    if not os.access(path, os.R_OK):
-        raise DataError("cannot be read (permission denied)", where=url)
-    if path.stat().st_size == 0:
-        raise DataError("is empty (0 bytes)", where=url, action="fetch it again")
-
-
 @contextmanager
 def reading(url: str, what: str = "") -> Iterator[None]:
     """Turn whatever a reader library raises on damaged bytes into one :class:`DataError`.
@@ -113,136 +80,12 @@ def reading(url: str, what: str = "") -> Iterator[None]:
         ) from error
 
 
-def _open_root(ref: FileRef, candidates: Sequence[Schema]) -> Source:
-    import uproot
-
-    restore_models()
-    try:
-        # Plain reads: half the time of the default road through fsspec and asyncio, and unlike a memory
-        # map no signal kills the process when the file shrinks under it.
-        local = {} if "://" in ref.url else {"handler": uproot.MultithreadedFileSource, "num_workers": 1}
-        file = uproot.open(ref.url, **local)
-        try:
-            _check_complete(ref, file)
-            return _choose(ref, file, candidates)
-        except BaseException:
-            file.close()
-            raise
-    finally:
-        restore_models()
-
-
-def _check_complete(ref: FileRef, file: Any) -> None:
-    """Refuse a file shorter than its own header says, before a basket beyond the end is asked for."""
-    if "://" in ref.url:
-        return
-    size, stated = Path(ref.url).stat().st_size, int(file.file.fEND)
-    if size < stated:
-        raise DataError(f"is truncated: {size} of {stated} bytes", where=ref.url, action="fetch it again")
-
-
-def _choose(ref: FileRef, file: Any, candidates: Sequence[Schema]) -> Source:
-    """The source for what the file holds: a tree, an EDM tree or histograms."""
-    classes: dict[str, str] = file.classnames(cycle=False)
-    trees = [name for name, kind in classes.items() if kind == "TTree" or "RNTuple" in kind]
-    histograms = [name for name, kind in classes.items() if kind.startswith(("TH1", "TH2"))]
-    if not trees and histograms:
-        from femtobarn.read.histfile import HistogramFile
-
-        return HistogramFile.choose(ref, file, histograms, candidates)
-    if not trees:
-        raise DataError(
-            "holds neither a tree nor histograms",
-            where=ref.url,
-            action="it contains: " + (", ".join(list(classes)[:8]) or "nothing"),
-        )
-    if ref.tree is not None and ref.tree not in trees:
-        raise DataError(
-            f"has no tree {ref.tree!r}",
-            where=ref.url,
-            near=nearest(ref.tree, trees),
-            action="trees in this file: " + ", ".join(trees),
-        )
-    schema, tree = _match(ref, file, [ref.tree] if ref.tree else trees, candidates)
-    if schema.format == "edm":
-        from femtobarn.read.edm import EdmEvents
-
-        return EdmEvents(ref, file, tree, schema)
-    return RootTree(ref, file, tree, schema)
-
-
-def _match(ref: FileRef, file: Any, trees: Sequence[str], candidates: Sequence[Schema]) -> tuple[Schema, str]:
-    """The first schema whose tree and marks are in the file."""
-    names = functools.cache(lambda tree: _branch_names(file[tree]))
-
-    def find(schemas: Iterable[Schema]) -> tuple[Schema, str] | None:
-        for schema in schemas:
-            if schema.format not in ("tree", "edm"):
-                continue
-            for tree in schema.trees or trees:
-                if tree in trees and schema.matches(names(tree)):
-                    return schema, tree
-        return None
-
-    found = find(candidates)
-    if found is not None:
-        return found
-    elsewhere = find(find_schema(name) for name in schema_names())
-    if candidates:
-        raise _mismatch(ref, candidates, trees, names, elsewhere)
-    if elsewhere is not None:
-        return elsewhere
-    if len(trees) > 1:
-        raise DataError(
-            "holds several trees",
-            where=ref.url,
-            action="name one as FILE:TREE; there are: " + ", ".join(trees),
-        )
-    return RAW, trees[0]
-
-
-def _mismatch(
-    ref: FileRef,
-    candidates: Sequence[Schema],
-    trees: Sequence[str],
-    names: Callable[[str], frozenset[str]],
-    elsewhere: tuple[Schema, str] | None,
-) -> DataError:
-    """Why none of the wanted schemas fits."""
-    if elsewhere is not None:
-        return DataError(
-            f"is not {either(candidates)}: it looks like {elsewhere[0].name} (tree {elsewhere[1]!r})",
-            where=ref.url,
-            action=f"run with --release {elsewhere[0].name}, or choose other files",
-        )
-    wanted = next((schema for schema in candidates if schema.format in ("tree", "edm")), candidates[0])
-    tree = next((tree for tree in wanted.trees or trees[:1] if tree in trees), None)
-    if tree is None:
-        return DataError(
-            f"has no tree {' or '.join(map(repr, wanted.trees))}, as {wanted.name} has",
-            where=ref.url,
-            action=f"trees in this file: {', '.join(trees)}",
-        )
-    present = names(tree)
-    missing = next((name for name in wanted.requires if name not in present), None)
-    if missing is None:
-        extra = next((name for name in wanted.excludes if name in present), None)
-        return DataError(
-            f"tree {tree!r} has the branch {extra!r}, which {wanted.name} has not", where=ref.url
-        )
-    return DataError(
-        f"tree {tree!r} lacks the branch {missing!r} of {wanted.name}",
-        where=ref.url,
-        near=nearest(missing, present),
-    )
-
-
 def either(schemas: Sequence[Schema]) -> str:
     """The names of schemas, as a choice."""
     return " or ".join(schema.name for schema in schemas)
 
 
-def _branch_names(tree: Any) -> frozenset[str]:
+def branch_names(tree: Any) -> frozenset[str]:
     """Names of branches at any depth: a split object's ``parent`` and its ``parent.member``."""
     if hasattr(tree, "branches"):
         return frozenset(tree.keys(recursive=True, full_paths=False))
@@ -259,28 +102,67 @@ def common_edges(branches: Iterable[Any], entries: int) -> list[int]:
     return sorted({0, entries} | {edge for edge in common or () if 0 < edge < entries})
 
 
-def _field_bytes(ntuple: Any, column_bytes: Mapping[int, int], field: int) -> int:
-    """Compressed bytes of a field of an RNTuple, its parts and the offsets of the lists around it."""
+def _fields_of(ntuple: Any, field: int) -> set[int]:
+    """The numbers of a field of an RNTuple, of its parts and of the lists around it."""
     records = ntuple.field_records
     if records[field].source_field_id is not None:
         field = int(records[field].source_field_id)
-    wanted, at = {field}, field
+    around, at = {field}, field
     while records[at].parent_field_id != at:
         at = int(records[at].parent_field_id)
-        wanted.add(at)
+        around.add(at)
     # Fields are written after the field they belong to, so one pass finds all descendants.
     inside = {field}
     for number, record in enumerate(records):
         if record.parent_field_id in inside:
             inside.add(number)
-    return sum(column_bytes.get(number, 0) for number in wanted | inside)
+    return around | inside
+
+
+def _basket_ranges(branch: Any, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Bytes of the baskets that hold these entries of a branch and of those inside it."""
+    for each in (branch, *branch.itervalues(recursive=True)):
+        edges = each.entry_offsets
+        seek, size = each.member("fBasketSeek"), each.member("fBasketBytes")
+        # Baskets inside the tree itself (the last ones of small files) are here already.
+        for number in range(min(len(edges) - 1, int(each.member("fWriteBasket")))):
+            if edges[number] < stop and edges[number + 1] > start:
+                yield int(seek[number]), int(seek[number]) + int(size[number])
+
+
+def _page_ranges(ntuple: Any, fields: Iterable[int], start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Bytes of the pages of these fields of an RNTuple, in the clusters that hold these entries."""
+    wanted = set(fields)
+    for summary, cluster in zip(ntuple.cluster_summaries, ntuple.page_link_list, strict=False):
+        first = int(summary.num_first_entry)
+        if first < stop and first + int(summary.num_entries) > start:
+            for column, pages in zip(ntuple.column_records, cluster, strict=False):
+                for page in pages.pages if column.field_id in wanted else ():
+                    yield int(page.locator.offset), int(page.locator.offset) + int(page.locator.num_bytes)
+
+
+def bring(remote: RemoteFile, tree: Any, branches: Sequence[str], start: int, stop: int) -> None:
+    """Fetch what these columns of a TTree or RNTuple need together, instead of basket by basket."""
+    remote.release()
+    chosen = [tree[name] for name in branches]
+    is_ntuple = hasattr(tree, "cluster_summaries")
+    fields = {n for f in chosen if is_ntuple for n in _fields_of(tree, int(f.field_id))}
+    for low in range(start, stop, _REQUEST_ENTRIES):
+        high = min(low + _REQUEST_ENTRIES, stop)
+        if is_ntuple:
+            remote.prefetch(list(_page_ranges(tree, fields, low, high)))
+        else:
+            remote.prefetch([each for branch in chosen for each in _basket_ranges(branch, low, high)])
 
 
 class RootTree:
     """A TTree or RNTuple."""
 
-    def __init__(self, ref: FileRef, file: Any, tree: str, schema: Schema) -> None:
+    def __init__(
+        self, ref: FileRef, file: Any, tree: str, schema: Schema, remote: RemoteFile | None = None
+    ) -> None:
         self.ref = ref
+        self._remote = remote
         self.objects: Mapping[str, Any] = {}
         self.schema = schema
         self.tree = tree
@@ -289,7 +171,7 @@ class RootTree:
         self.entries = int(self._tree.num_entries)
         self.uuid = str(file.file.uuid)
         self.size = int(file.file.fEND)
-        self.branches = _branch_names(self._tree)
+        self.branches = branch_names(self._tree)
 
     def clusters(self, branches: Sequence[str] = ()) -> list[int]:
         with reading(self.ref.url, ": its clusters"):
@@ -301,6 +183,9 @@ class RootTree:
 
     def read(self, branches: Sequence[str], start: int, stop: int) -> dict[str, Column]:
         """Read one branch after the other, so that a damaged basket names its branch."""
+        if self._remote is not None:
+            with reading(self.ref.url, f", entries {start}-{stop}"):
+                bring(self._remote, self._tree, branches, start, stop)
         found: dict[str, Column] = {}
         for branch in branches:
             with reading(self.ref.url, f" at branch {branch!r}, entries {start}-{stop}"):
@@ -311,13 +196,19 @@ class RootTree:
                     f"branch {branch!r} gave {len(column)} of {stop - start} entries", where=self.ref.url
                 )
             found[branch] = column
+        if self._remote is not None:
+            self._remote.release()
         return found
 
     def stored_bytes(self, branches: Sequence[str]) -> int:
         with reading(self.ref.url, ": sizes of its branches"):
             present = [self._tree[branch] for branch in branches if branch in self.branches]
             if hasattr(self._tree, "cluster_summaries"):
-                return sum(_field_bytes(self._tree, self._column_bytes, int(f.field_id)) for f in present)
+                return sum(
+                    self._column_bytes.get(number, 0)
+                    for field in present
+                    for number in _fields_of(self._tree, int(field.field_id))
+                )
             return sum(int(branch.compressed_bytes) for branch in present)
 
     @functools.cached_property

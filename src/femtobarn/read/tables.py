@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from femtobarn.errors import DataError, nearest
 from femtobarn.kernels.jagged import Jagged
+from femtobarn.net import RemoteFile
 from femtobarn.read.columns import Column
 from femtobarn.read.schema import RAW, Schema, find_schema, schema_names
 from femtobarn.read.source import Source, either, reading
@@ -54,7 +55,7 @@ class CsvTable:
         self.ref = ref
         self.objects: Mapping[str, Any] = {}
         self.tree = ""
-        data = _all_bytes(ref.url)
+        data = _all_bytes(ref)
         self._table = _parse_csv(ref.url, data)
         self.schema = _choose(ref, self._table.column_names, candidates)
         self.entries = int(self._table.num_rows)
@@ -89,7 +90,7 @@ class ParquetTable:
         self.objects: Mapping[str, Any] = {}
         self.tree = ""
         remote = "://" in ref.url
-        data = _all_bytes(ref.url) if remote else None
+        data = _all_bytes(ref) if remote else None
         with reading(ref.url):
             self._file = pyarrow.parquet.ParquetFile(io.BytesIO(data) if data is not None else ref.url)
         self._metadata = self._file.metadata
@@ -190,14 +191,12 @@ def _require(url: str, known: Collection[str], names: Sequence[str]) -> None:
             raise DataError(f"has no column {name!r}", where=url, near=nearest(name, known))
 
 
-def _all_bytes(url: str) -> bytes:
-    with reading(url):
-        if "://" not in url:
-            return Path(url).read_bytes()
-        import fsspec  # type: ignore[import-untyped]
-
-        with fsspec.open(url, "rb") as stream:
-            return bytes(stream.read())
+def _all_bytes(ref: FileRef) -> bytes:
+    with reading(ref.url):
+        if "://" not in ref.url:
+            return Path(ref.url).read_bytes()
+        with RemoteFile(ref) as stream:
+            return stream.read_all()
 
 
 def _identity(url: str, data: bytes | None) -> str:

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
 from femtobarn.errors import FemtobarnError, UsageError, nearest
+from femtobarn.net import net_settings
 from femtobarn.run.resources import Resources, find_site
 from femtobarn.run.worker import Job, Task, TaskResult, Worker
 
@@ -62,7 +63,7 @@ def run_in_processes(job: Job, tasks: Iterable[Task], *, workers: int) -> Genera
     StoreError
         A worker cannot store its results.
     """
-    with _one_thread_each():
+    with _one_thread_each(workers):
         pool = _Pool(job, tasks, workers)
         try:
             yield from pool.run()
@@ -71,10 +72,11 @@ def run_in_processes(job: Job, tasks: Iterable[Task], *, workers: int) -> Genera
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Environment for processes that are started inside."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
+def _one_thread_each(workers: int) -> Iterator[None]:
+    """Environment for processes that are started inside; they share the requests that a server gets."""
+    wanted = {**ONE_THREAD, "FEMTOBARN_PER_HOST": str(max(net_settings().per_host // workers, 1))}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:

@@ -24,6 +24,7 @@ _HOUSE: Final = "femtobarn"
 #: Modules through which every part's columns and sums pass, whatever the analysis imports.
 _ALWAYS: Final = (
     "femtobarn.outcome",
+    "femtobarn.read.opening",
     "femtobarn.read.read",
     "femtobarn.read.source",
     "femtobarn.run.codec",

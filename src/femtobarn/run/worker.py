@@ -14,6 +14,7 @@ from typing import Any, Final
 import femtobarn
 from femtobarn.analysis import Analysis, Columns, Context, find_analysis
 from femtobarn.errors import DataError, FemtobarnError
+from femtobarn.net import bytes_received
 from femtobarn.outcome import Outcome
 from femtobarn.read import Events, Source, open_source, read_events
 from femtobarn.records import Dataset, Part
@@ -146,6 +147,7 @@ class Worker:
     def _process(self, task: Task) -> tuple[Outcome, int]:
         if task.file.error:
             raise DataError(task.file.error)
+        before = bytes_received()
         file = self._open(task.file)
         schema, part = task.file.schema, task.part
         declared: Columns = self._analysis.columns_for(self._parameters, schema, task.dataset)
@@ -166,7 +168,9 @@ class Worker:
         if not isinstance(outcome, Outcome):
             raise DataError(f"process() returned {type(outcome).__name__}, not an Outcome",
                             where=self._analysis.name)  # fmt: skip
-        return outcome, file.bytes_of(events.names, part.entries)
+        size = file.bytes_of(events.names, part.entries)
+        # Over the network, what really came (headers and gaps, or nothing when it was kept) is what counts.
+        return outcome, bytes_received() - before if "://" in task.file.ref.url else size
 
     def _peek(self, task: Task, source: Source) -> Events | None:
         """The extra columns of the file's first events, if this part begins it."""

@@ -16,7 +16,7 @@ from femtobarn.catalog import RELEASES
 from femtobarn.catalog.golden import read_golden_json
 from femtobarn.hists import HistSpec, regular
 from femtobarn.outcome import Outcome
-from femtobarn.physics.samples import complete_datasets
+from femtobarn.physics.samples import complete_datasets, release_sources
 from femtobarn.read.columns import Events
 from femtobarn.records import NOMINAL, Dataset, Variation, both_sides
 
@@ -49,6 +49,12 @@ def prepare(
     if parameters.release == "cms-run1":
         datasets, unused = published.prepare(datasets)
     return complete_datasets(datasets, RELEASES[parameters.release]), unused
+
+
+def sources(parameters: H4lParameters) -> tuple[str, ...]:
+    """The release's own four-lepton files; samples of the diphoton channel are left alone."""
+    skim = {"atlas-2020": "4lep", "atlas-2025": "exactly4lep"}.get(parameters.release)
+    return release_sources(RELEASES[parameters.release], skim, lambda sample: not sample.name.endswith("_yy"))
 
 
 def schemas(parameters: H4lParameters) -> tuple[str, ...]:
@@ -91,6 +97,7 @@ analysis = Analysis(
     variations=variations,
     resources=resources,
     prepare=prepare,
+    sources=sources,
     process=process,
     normalise=discovery.normalise,
     model=discovery.model,

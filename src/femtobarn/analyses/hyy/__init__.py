@@ -21,7 +21,7 @@ from femtobarn.kernels import FourVectors, leading, scatter
 from femtobarn.outcome import Outcome
 from femtobarn.physics.parameters import ReleaseName, Window
 from femtobarn.physics.photons import outside_crack
-from femtobarn.physics.samples import complete_datasets
+from femtobarn.physics.samples import complete_datasets, release_sources
 from femtobarn.physics.weights import FACTS, GENERATOR, weigh
 from femtobarn.read.columns import Events
 from femtobarn.records import Dataset
@@ -229,6 +229,13 @@ def prepare(
     return complete_datasets(datasets, RELEASES[parameters.release]), {}
 
 
+def sources(parameters: HyyParameters) -> tuple[str, ...]:
+    """The release's own diphoton files, with the signal where there is some."""
+    if parameters.release not in ("atlas-2020", "atlas-2025"):
+        return ()
+    return release_sources(RELEASES[parameters.release], "GamGam", lambda sample: sample.name.endswith("_yy"))
+
+
 def schemas(parameters: HyyParameters) -> tuple[str, ...]:
     """NanoAOD and the published tables for CMS; one schema for each ATLAS release."""
     return (
@@ -246,6 +253,7 @@ analysis = Analysis(
     histograms=histograms,
     schemas=schemas,
     prepare=prepare,
+    sources=sources,
     process=process,
     normalise=results.normalise,
     infer=results.infer,
