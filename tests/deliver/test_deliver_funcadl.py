@@ -231,14 +231,20 @@ def test_text_and_qastle_are_one_form(text):
     assert to_text(from_qastle(to_text(term))) == to_text(term)
 
 
+#: As func_adl's objects send it.
+CALLS = (
+    "(call Select (call EventDataset 'x.root' 't') (lambda (list q) "
+    "(dict (list 'p') (list (call Where (attr q 'a') (lambda (list w) (> w 1)))))))"
+)
+
+
 def test_spellings_share_a_form():
     spellings = [
         "FromTree('t').Select(lambda e: {'p': e.a.Where(lambda x: x > 1)})",
         "FromTree('t').Select(lambda event: {'p': event['a'].Where(lambda p: p > 1)})",
         "Select(FromTree('t'), lambda e: {'p': Where(e.a, lambda e: e > 1)})",
         'FromTree("t").Select("lambda e: {\'p\': e.a.Where(lambda x: x > 1)}")',
-        "(call Select (call EventDataset 'x.root' 't') (lambda (list q) "
-        + "(dict (list 'p') (list (call Where (attr q 'a') (lambda (list w) (> w 1)))))))",
+        CALLS,
     ]
     forms = {to_text((from_qastle if s.startswith("(call") else from_python)(s)) for s in spellings}
     assert len(forms) == 1
