@@ -1,4 +1,4 @@
-"""Remote files: needed ranges only, replicas that must agree, servers that fail; the same numbers as local."""
+"""Remote files: needed ranges only, replicas that agree, servers that fail; the numbers of local files."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class TestReading:
 
         def lie(ask):
             reply = serve(ask)
-            first, last = ask.range
+            first, _last = ask.range
             size = (folder / "wide.root").stat().st_size
             if first:  # after the first request: another size
                 reply.headers["Content-Range"] = f"bytes {first}-{first + len(reply.body) - 1}/{size + 1}"
@@ -224,7 +224,10 @@ def test_a_slow_server_has_a_limit(loopback, folder):
     serve = file_reply(folder)
     server = loopback(lambda ask: replace(serve(ask), pause=0.2))
     client = HttpClient(Limits(read=5.0, tries=2, total=0.5))
-    with pytest.raises(NetworkError, match="in time"), RemoteFile(FileRef(server.url + "/wide.root"), client) as file:
+    with (
+        pytest.raises(NetworkError, match="in time"),
+        RemoteFile(FileRef(server.url + "/wide.root"), client) as file,
+    ):
         file.prefetch([(100_000, 900_000)])
 
 

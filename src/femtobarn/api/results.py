@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from femtobarn.analysis import Analysis, Normalisation, Stored, find_analysis
-from femtobarn.api.fit_files import fit_drawings, is_fit, write_fit_tables
+from femtobarn.api.fit_files import fit_drawings, is_fit, is_fitter, write_fit_tables
 from femtobarn.errors import DataError, UsageError, nearest
 from femtobarn.normalise import normalisations, yields
 from femtobarn.records import NOMINAL
@@ -123,14 +123,15 @@ def normalised(path: Path) -> tuple[Stored, dict[str, Normalisation]]:
     return stored, _factors(analysis, stored)
 
 
-def finish(folder: RunDirectory, analysis: Analysis) -> str:
-    """All later steps of a run whose raw results are written; returns the headline."""
+def finish(folder: RunDirectory, analysis: Analysis, *, pages: bool = True) -> str:
+    """All later steps of a run whose raw results are written (``pages``: plots and report); the headline."""
     stored = folder.stored(analysis)
     _tables(folder, analysis, stored)
     fitted = _fit(folder, analysis, stored)
     text = _headline(folder, analysis, stored, fitted)
-    _plot(folder, analysis, stored, fitted)
-    _report(folder)
+    if pages:
+        _plot(folder, analysis, stored, fitted)
+        _report(folder)
     if analysis.verdict is not None and (reason := analysis.verdict(stored)):
         raise DataError(reason, where=str(folder.path), action=f"what was found is in {folder.path}/tables")
     return text
@@ -240,6 +241,10 @@ def _plot(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapp
         names.append(drawing.name)
         paths += save(drawing, target)
     folder.note(figures=names)
+    if fitted.get("kind") == "tagprobe":
+        from femtobarn.api.tagprobe_fits import draw_canvases
+
+        paths += draw_canvases(folder.path, fitted, label)
     return paths
 
 
@@ -312,6 +317,10 @@ def plot(path: str | Path) -> list[Path]:
         from femtobarn.api.fitting import draw_fit
 
         return draw_fit(Path(path))
+    if is_fitter(Path(path)):
+        from femtobarn.api.tagprobe_fits import draw_probes
+
+        return draw_probes(Path(path))
     folder, analysis, stored = load_run(Path(path))
     file = folder.path / "fit.json"
     return _plot(folder, analysis, stored, json.loads(file.read_text()) if file.exists() else {})

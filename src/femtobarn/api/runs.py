@@ -40,6 +40,8 @@ class Finished:
     path: Path
     result: RunResult
     headline: str = ""
+    #: What a reader of the results must know, as in the manifest.
+    warnings: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -57,6 +59,7 @@ def run(
     *,
     part: tuple[int, int] | None = None,
     process_only: bool = False,
+    pages: bool = True,
     progress: Callable[[Plan], Progress] | None = None,
 ) -> Finished:
     """Run an analysis, or continue the run that is already in the directory.
@@ -68,6 +71,8 @@ def run(
         Only the i-th (from 1) of n slices of the plan; kept for ``merge``.
     process_only : bool
         Stop after the raw results: no inference, no plots, no report.
+    pages : bool
+        Whether plots and report are made.
     progress : callable, optional
         Called with the plan; what it returns is called after every part.
 
@@ -90,9 +95,10 @@ def run(
     execution = {
         "executor": name, "workers": resolved.workers, "site": resolved.site,
         "resources": asdict(resolved.resources),
-        "allow_missing": resolved.allow_missing, "process_only": process_only,
+        "allow_missing": resolved.allow_missing, "process_only": process_only, "cache": resolved.cache,
     }  # fmt: skip
-    common: dict[str, Any] = {"parameters": resolved.parameters, "source": resolved.source}
+    common: dict[str, Any] = {"parameters": resolved.parameters, "source": resolved.source,
+                              "columns": _kept_columns(resolved)}  # fmt: skip
     with _saying_how_to_go_on(folder, part):
         if part is not None:
             if not folder.manifest_path.exists():
@@ -112,7 +118,11 @@ def run(
                 planned, resolved.analysis, executor, store, ledger=folder.ledger_path, salt=salt,
                 progress=progress(planned) if progress is not None else None, **common,
             )  # fmt: skip
-            return _close(folder, resolved, planned, result, warnings, process_only=process_only)
+            return _close(folder, resolved, planned, result, warnings, process_only=process_only, pages=pages)
+
+
+def _kept_columns(resolved: Resolved) -> str:
+    return str(cache_root() / "columns") if resolved.cache == "columns" else ""
 
 
 def _plan_for(folder: RunDirectory, resolved: Resolved, part: tuple[int, int] | None) -> Plan:
@@ -179,7 +189,9 @@ def _check_existing(folder: RunDirectory, resolved: Resolved) -> str:
     if resolved.fresh:
         return secrets.token_hex(8)
     if not folder.manifest_path.exists():
-        if folder.path.is_dir() and any(folder.path.iterdir()) and not slice_folders(folder.path):
+        # Selected events that a run begins with may lie there before it.
+        foreign = [item for item in folder.path.glob("*") if item.name != "parsed_data"]
+        if foreign and not slice_folders(folder.path):
             raise UsageError("the directory is not empty and holds no run", where=str(folder.path),
                              action="choose another --out")  # fmt: skip
         return ""
@@ -213,6 +225,7 @@ def _close(
     warnings: Sequence[str] = (),
     *,
     process_only: bool,
+    pages: bool = True,
 ) -> Finished:
     """Write results; all later steps follow unless only processing was asked for."""
     _refuse_loss(folder, result, resolved.allow_missing)
@@ -220,9 +233,11 @@ def _close(
     told += [*warnings, *_limits(resolved, planned)]
     if not result.summary.complete:
         told.append(f"{result.summary.lost_fraction:.2%} of the input is lost (--allow-missing)")
+    if resolved.analysis.settle is not None:
+        told += resolved.analysis.settle(result.outcome, resolved.parameters)
     folder.complete(result, told)
-    headline = "" if process_only else finish(folder, resolved.analysis)
-    return Finished(folder.path, result, headline)
+    headline = "" if process_only else finish(folder, resolved.analysis, pages=pages)
+    return Finished(folder.path, result, headline, tuple(folder.manifest()["warnings"]))
 
 
 def _limits(resolved: Resolved, planned: Plan) -> list[str]:
@@ -284,6 +299,7 @@ def _request_of(folder: RunDirectory, **changes: Any) -> Request:
         "site": execution.get("site"),
         "resources": Resources(**execution.get("resources", {})),
         "allow_missing": execution["allow_missing"],
+        "cache": execution.get("cache"),
         "command": manifest["command"],
         **sizing,
     }

@@ -14,6 +14,8 @@ from femtobarn.records import Dataset, FileRef
 
 __all__ = ["fileset_content", "read_fileset", "write_fileset"]
 
+#: Metadata that name files.
+_PATHS: Final = ("goldenJSON", "pileupJSON", "pileupData")
 _FILE_KEYS: Final = ("object_path", "steps", "num_entries", "uuid", "replicas", "size", "checksum")
 
 
@@ -79,6 +81,9 @@ def _dataset(name: str, entry: Any, path: Path) -> Dataset:
     metadata = dict(entry.get("metadata") or {})
     if "isMC" in metadata and "kind" not in metadata:
         metadata["kind"] = "mc" if metadata["isMC"] else "data"
+    for key in _PATHS:
+        if isinstance(metadata.get(key), str):
+            metadata[key] = _beside(metadata[key], path.parent)
     return Dataset(name, refs, metadata)
 
 
@@ -111,6 +116,16 @@ def _ref(url: str, value: Any, folder: Path, where: str) -> FileRef:
         replicas=tuple(detail.get("replicas") or ()),
         steps=tuple((int(a), int(b)) for a, b in detail.get("steps") or ()),
     )
+
+
+def _beside(name: str, folder: Path) -> str:
+    """A file named in the metadata: in the working directory, else beside the fileset; absolute."""
+    if "://" in name:
+        return name
+    path = Path(name)
+    if not path.exists() and (folder / path).exists():
+        path = folder / path
+    return str(path.absolute())
 
 
 def _located(url: str, folder: Path) -> str:

@@ -12,6 +12,7 @@ from femtobarn.errors import UsageError
 
 __all__ = [
     "AllowMissing",
+    "Cache",
     "CacheRemote",
     "Executor",
     "Files",
@@ -59,6 +60,9 @@ AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="go on with what is there; every result says so")
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="use nothing cached, replace an earlier run")]
+Cache = Annotated[
+    str | None, typer.Option("--cache", metavar="columns", help="keep columns uncompressed for the next pass")
+]
 
 
 def _network(name: str) -> Callable[[Any], Any]:

@@ -10,10 +10,12 @@ from typing import Any
 
 from femtobarn.errors import DataError, nearest
 from femtobarn.net import RemoteFile
+from femtobarn.read.arrays import ArrayFile
 from femtobarn.read.edm import EdmEvents
 from femtobarn.read.histfile import HistogramFile
 from femtobarn.read.models import restore_models
 from femtobarn.read.overnet import remote_handler
+from femtobarn.read.plain import open_plain
 from femtobarn.read.schema import RAW, Schema, find_schema, schema_names
 from femtobarn.read.source import RootTree, Source, branch_names, either, reading
 from femtobarn.records import FileRef
@@ -34,11 +36,17 @@ def open_source(ref: FileRef, schemas: Sequence[str] = ()) -> Source:
     suffix = ref.url.rsplit("/", 1)[-1].rsplit(".", 1)[-1].lower()
     if "://" not in ref.url:
         _check_local(ref.url)
+    if suffix == "npy" and "://" not in ref.url:
+        return ArrayFile(ref)
     if suffix in ("csv", "parquet"):
         # pyarrow takes longer to load than most tables to read; few runs need it.
         from femtobarn.read.tables import open_table
 
         return open_table(ref, candidates)
+    if "://" not in ref.url:
+        plain = open_plain(ref, candidates)
+        if plain is not None:
+            return plain
     with reading(ref.url):
         return _open_root(ref, candidates)
 
@@ -54,6 +62,12 @@ def _check_local(url: str) -> None:
         raise DataError("cannot be read (permission denied)", where=url)
     if path.stat().st_size == 0:
         raise DataError("is empty (0 bytes)", where=url, action="fetch it again")
+    with path.open("rb") as stream:
+        if stream.read(64).lstrip().startswith(b"HepMC"):
+            raise DataError(
+                "is HepMC text: generated particles, no reconstructed events", where=url,
+                action="choose files of reconstructed events (ROOT)",
+            )  # fmt: skip
 
 
 def _open_root(ref: FileRef, candidates: Sequence[Schema]) -> Source:

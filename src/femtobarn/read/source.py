@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from femtobarn.errors import DataError, FemtobarnError
 from femtobarn.net import RemoteFile
-from femtobarn.read.columns import Column, to_column
+from femtobarn.read.columns import Column, to_column, view_of
 from femtobarn.read.schema import Schema
 from femtobarn.records import FileRef
 
@@ -144,7 +144,7 @@ def _page_ranges(ntuple: Any, fields: Iterable[int], start: int, stop: int) -> I
 def bring(remote: RemoteFile, tree: Any, branches: Sequence[str], start: int, stop: int) -> None:
     """Fetch what these columns of a TTree or RNTuple need together, instead of basket by basket."""
     remote.release()
-    chosen = [tree[name] for name in branches]
+    chosen = [tree[name.partition("#")[0]] for name in branches]
     is_ntuple = hasattr(tree, "cluster_summaries")
     fields = {n for f in chosen if is_ntuple for n in _fields_of(tree, int(f.field_id))}
     for low in range(start, stop, _REQUEST_ENTRIES):
@@ -173,6 +173,12 @@ class RootTree:
         self.size = int(file.file.fEND)
         self.branches = branch_names(self._tree)
 
+    @property
+    def title(self) -> str:
+        """What the tree says it is: the title of a TTree, the description of an RNTuple."""
+        name = "title" if hasattr(self._tree, "title") else "description"
+        return str(getattr(self._tree, name, ""))
+
     def clusters(self, branches: Sequence[str] = ()) -> list[int]:
         with reading(self.ref.url, ": its clusters"):
             if hasattr(self._tree, "cluster_summaries"):
@@ -188,9 +194,10 @@ class RootTree:
                 bring(self._remote, self._tree, branches, start, stop)
         found: dict[str, Column] = {}
         for branch in branches:
-            with reading(self.ref.url, f" at branch {branch!r}, entries {start}-{stop}"):
-                array = self._tree[branch].array(entry_start=start, entry_stop=stop, library="ak")
-                column = to_column(array)
+            name, _, view = branch.partition("#")
+            with reading(self.ref.url, f" at branch {name!r}, entries {start}-{stop}"):
+                array = self._tree[name].array(entry_start=start, entry_stop=stop, library="ak")
+                column = to_column(view_of(array, view))
             if len(column) != stop - start:
                 raise DataError(
                     f"branch {branch!r} gave {len(column)} of {stop - start} entries", where=self.ref.url
@@ -199,6 +206,11 @@ class RootTree:
         if self._remote is not None:
             self._remote.release()
         return found
+
+    def branch_title(self, branch: str) -> str:
+        """What the file says about a branch: its title, or the description of an RNTuple's field."""
+        found = self._tree[branch]
+        return str(getattr(found, "title", None) or getattr(found, "description", "") or "")
 
     def stored_bytes(self, branches: Sequence[str]) -> int:
         with reading(self.ref.url, ": sizes of its branches"):

@@ -127,6 +127,7 @@ def execute(
     salt: str = "",
     keys: Sequence[str] | None = None,
     progress: Progress | None = None,
+    columns: str = "",
 ) -> RunResult:
     """Process all parts of a plan (or of a slice of it) and add up what they yield.
 
@@ -150,6 +151,8 @@ def execute(
         Keys of the parts in the store, where the caller knows better than :func:`part_keys` what can
         change their outcomes.
     progress : callable, optional
+    columns : str
+        Folder where columns are kept uncompressed for the next run; empty for nowhere.
 
     Raises
     ------
@@ -161,7 +164,9 @@ def execute(
     if keys is None:
         keys = part_keys(analysis, parameters, plan, salt=salt)
     fold = _Fold(store, chosen, Outcome.empty("", analysis.histograms_for(parameters)))
-    job = Job(source or analysis.name, parameters.model_dump(mode="python"), str(store.folder))
+    job = Job(
+        source or analysis.name, parameters.model_dump(mode="python"), str(store.folder), columns=columns
+    )
     with closing(_Account(plan, ledger, progress)) as account:
         waiting = _known(account, fold, store, chosen, keys)
         while waiting or fold.damaged:

@@ -15,7 +15,7 @@ __all__ = ["from_json", "read_plan", "to_json", "to_text"]
 
 SCHEMA_VERSION: Final = 1
 #: Keys of a file that are fields of its plan, not of its reference.
-_OWN: Final = ("schema", "tree", "entries", "uuid", "size", "needed_bytes", "error")
+_OWN: Final = ("schema", "tree", "entries", "uuid", "size", "needed_bytes", "toy", "error")
 
 
 def to_json(plan: Any) -> dict[str, Any]:
@@ -44,7 +44,8 @@ def _file(file: Any) -> dict[str, Any]:
         "dataset": file.dataset, "url": ref.url, "tree": file.tree or ref.tree, "schema": file.schema,
         "entries": file.entries, "uuid": file.uuid, "size": file.size, "needed_bytes": file.needed_bytes,
         "missing_optional": list(file.missing_optional), "checksum": ref.checksum,
-        "replicas": list(ref.replicas), "steps": [list(step) for step in ref.steps], "error": file.error,
+        "replicas": list(ref.replicas), "steps": [list(step) for step in ref.steps], "toy": file.toy,
+        "error": file.error,
     }  # fmt: skip
     return {name: value for name, value in found.items() if value}
 

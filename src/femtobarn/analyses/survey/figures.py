@@ -50,7 +50,7 @@ def figures(stored: Stored, fitted: Mapping[str, Any]) -> Iterator[Drawing]:
 def _states(stored: Stored) -> list[tuple[str, int]]:
     found: dict[str, int] = {}
     for spectra in stored.outcome.spectra.values():
-        for code, events in zip(spectra.state.tolist(), spectra.state_events.tolist(), strict=True):
+        for code, events in zip(spectra.state.tolist(), spectra.events_of_states().tolist(), strict=True):
             name = spectra.names[code]
             found[name] = found.get(name, 0) + events
     return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:_STATES]
