@@ -21,6 +21,8 @@ from uuid import uuid4
 
 from femtobarn.analysis import Analysis, Columns
 from femtobarn.errors import ConfigError, DataError, FemtobarnError, UsageError
+from femtobarn.net.client import shared_client
+from femtobarn.net.transports import open_transport
 from femtobarn.read import (
     check_unit,
     expand_columns,
@@ -237,14 +239,35 @@ def _facts(ref: FileRef, schemas: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _memory_of(ref: FileRef, schemas: tuple[str, ...]) -> Path | None:
-    if "://" in ref.url or not Path(ref.url).is_file():
+    identity = _remote_identity(ref) if "://" in ref.url else _local_identity(ref.url)
+    if identity is None:
         return None
-    path = Path(ref.url).resolve()
-    status = path.stat()
     known = [schema_digest(name) for name in schemas or schema_names()]
-    identity = [str(path), status.st_size, status.st_mtime_ns, ref.tree]
-    key = digest([*identity, schemas, known, versions()["femtobarn"], _PROBE_VERSION])
+    key = digest([*identity, ref.tree, schemas, known, versions()["femtobarn"], _PROBE_VERSION])
     return cache_root() / "probes" / key[:2] / f"{key}.json"
+
+
+def _local_identity(url: str) -> list[Any] | None:
+    """Path, size and time of change."""
+    try:
+        status = Path(url).stat()
+    except OSError:
+        return None
+    return [str(Path(url).resolve()), status.st_size, status.st_mtime_ns] if Path(url).is_file() else None
+
+
+def _remote_identity(ref: FileRef) -> list[Any] | None:
+    """Address, size, and ETag or time as the server tells them; None where it does not, or does not answer.
+
+    One small request; opening the file would take many.
+    """
+    try:
+        transport = open_transport(ref.url, shared_client(), tries=1)
+    except FemtobarnError:
+        return None  # opening it will say what is wrong, or find another replica
+    stamp, size = transport.stamp, transport.size
+    transport.close()
+    return [ref.url, size, stamp] if stamp else None
 
 
 def _remember(place: Path, facts: Mapping[str, Any]) -> None:
