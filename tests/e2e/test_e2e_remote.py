@@ -168,9 +168,12 @@ def test_a_dead_first_replica_costs_nothing(samples, expected, loopback, tmp_pat
     assert (tmp_path / "run" / "hists.zip").read_bytes() == expected
 
 
-def test_a_server_killed_in_the_middle_of_a_run(samples, expected, nginx, loopback, tmp_path, quick_client):
+@pytest.mark.parametrize("kind", ["nginx", "xrootd"])
+def test_a_server_killed_in_the_middle_of_a_run(
+    samples, expected, kind, request, loopback, tmp_path, quick_client
+):
     """The first server is ended by a signal while parts are read; the replica gives the rest."""
-    with nginx(samples.fileset.parent) as (url, process):
+    with request.getfixturevalue(kind)(samples.fileset.parent) as (url, process):
         asked = Counter()
         serve = file_reply(samples.fileset.parent)
 
@@ -190,9 +193,9 @@ def test_a_server_killed_in_the_middle_of_a_run(samples, expected, nginx, loopba
 
             return note
 
-        request = api.Request(what="h4l", settings=["selection=loose"], fileset=fileset, part_events=2000,
-                              out=str(tmp_path / "run"), fresh=True, executor="serial")  # fmt: skip
-        api.run(request, process_only=True, progress=kill_after_three)
+        wanted = api.Request(what="h4l", settings=["selection=loose"], fileset=fileset, part_events=2000,
+                             out=str(tmp_path / "run"), fresh=True, executor="serial")  # fmt: skip
+        api.run(wanted, process_only=True, progress=kill_after_three)
     assert (tmp_path / "run" / "hists.zip").read_bytes() == expected
     assert asked["n"] > 0
 

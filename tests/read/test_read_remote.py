@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import uproot
 
-from femtobarn.errors import DataError, NetworkError
+from femtobarn.errors import DataError, NetworkError, UsageError
 from femtobarn.net import HttpClient, Limits, RemoteFile, use_network
 from femtobarn.net.remote import identity, join_ranges
 from femtobarn.read import open_source, read_events
@@ -253,3 +253,22 @@ def test_the_uuid_is_read_from_the_header(folder):
     with uproot.open(folder / "wide.root") as file:
         assert identity((folder / "wide.root").read_bytes()[:300]) == str(file.file.uuid)
     assert identity(b"a,b\n") != identity(b"a,c\n")
+
+
+@pytest.mark.usefixtures("quick_client")
+def test_a_replica_of_another_protocol(loopback, folder, local, monkeypatch):
+    """Without the extra, a root:// replica is passed over; alone, the error says which extra."""
+    from femtobarn.net import transports
+
+    def absent():
+        raise UsageError("root:// needs the extra 'xrootd'")
+
+    monkeypatch.setattr(transports, "_xrootd", absent)
+    server = loopback(folder)
+    ref = FileRef("root://127.0.0.1:9//wide.root", replicas=(server.url + "/wide.root",))
+    assert same(columns(ref), local)
+    with pytest.raises(UsageError, match="extra 'xrootd'"):
+        open_source(FileRef("root://127.0.0.1:9//wide.root"))
+    server.stop()
+    with pytest.raises(NetworkError, match=r"none of 2 replicas.*no connection.*extra 'xrootd'"):
+        open_source(FileRef(server.url + "/wide.root", replicas=("root://127.0.0.1:9//wide.root",)))

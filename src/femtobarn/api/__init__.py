@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from femtobarn.api.batch import Submitted, resubmit, submit
     from femtobarn.api.benchmark import TtbarBench, ttbar_bench
     from femtobarn.api.bumpnet import check_bumpnet
     from femtobarn.api.caching import CacheRoom, cache_list, cache_prune, cache_verify
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from femtobarn.api.refrun_fetching import refrun_fetch
     from femtobarn.api.refrun_records import RecordSources
     from femtobarn.api.results import OpenRun, open_run, plot, report
-    from femtobarn.api.runs import Finished, merge, plan, resume, run, status
+    from femtobarn.api.runs import Finished, estimated, merge, plan, resume, run, status
     from femtobarn.api.samples import MadeSamples, data_list, data_make
     from femtobarn.api.searching import search_bumps
     from femtobarn.api.serving import serve, serve_servicex
@@ -111,6 +112,7 @@ _WHERE: Final = {
     "SuggestRequest": "refrun",
     "SurveyPlan": "surveys",
     "SurveyRequest": "surveys",
+    "Submitted": "batch",
     "analysis_of": "checking",
     "brings_code": "delivering",
     "check": "checking",
@@ -136,6 +138,7 @@ _WHERE: Final = {
     "deliver": "delivering",
     "demo": "demos",
     "explain_delivery": "delivering",
+    "estimated": "runs",
     "export": "exporting",
     "fit": "fitting",
     "fit_directory": "fitting",
@@ -162,6 +165,7 @@ _WHERE: Final = {
     "refrun_promote": "refrun",
     "refrun_suggest": "refrun",
     "report": "results",
+    "resubmit": "batch",
     "resume": "runs",
     "run": "runs",
     "run_schema": "checking",
@@ -173,6 +177,7 @@ _WHERE: Final = {
     "survey": "surveys",
     "survey_again": "surveys",
     "survey_plan": "surveys",
+    "submit": "batch",
     "target_names": "export_targets",
     "tnp": "tagprobe",
     "tnp_columns": "tagprobe",
@@ -204,6 +209,7 @@ __all__ = [
     "RecordSources",
     "Request",
     "Resources",
+    "Submitted",
     "SuggestRequest",
     "SurveyPlan",
     "SurveyRequest",
@@ -234,6 +240,7 @@ __all__ = [
     "dataset_query",
     "deliver",
     "demo",
+    "estimated",
     "explain_delivery",
     "export",
     "fit",
@@ -257,6 +264,7 @@ __all__ = [
     "refrun_promote",
     "refrun_suggest",
     "report",
+    "resubmit",
     "resume",
     "run",
     "run_fitter",
@@ -267,6 +275,7 @@ __all__ = [
     "shows_progress",
     "stage_of",
     "status",
+    "submit",
     "survey",
     "survey_again",
     "survey_parsing",

@@ -145,11 +145,17 @@ def fileset_content(datasets: Iterable[Dataset]) -> dict[str, Any]:
     """What a fileset JSON says about datasets."""
     return {
         dataset.name: {
-            "files": {ref.url: _detail(ref) for ref in dataset.files},
+            "files": _listed(dataset.files),
             "metadata": dict(dataset.metadata),
         }
         for dataset in datasets
     }
+
+
+def _listed(files: Iterable[FileRef]) -> Any:
+    """``{url: tree or details}``, or a plain list where nothing is known of the files but their addresses."""
+    found = {ref.url: _detail(ref) for ref in files}
+    return found if any(detail is not None for detail in found.values()) else list(found)
 
 
 def _detail(ref: FileRef) -> Mapping[str, Any] | str | None:

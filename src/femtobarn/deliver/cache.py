@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import femtobarn
-from femtobarn.config.folders import cache_root
 from femtobarn.deliver.job import output_of, record_of
 from femtobarn.deliver.queries import Query
+from femtobarn.folders import cache_root
 from femtobarn.records import FileRef
 from femtobarn.run.fingerprint import digest
 from femtobarn.run.store import Store
@@ -27,7 +27,7 @@ _LIBRARIES: Final = ("awkward", "numpy", "pyarrow", "uproot")
 
 def delivery_store() -> Store:
     """Where descriptions of outputs are kept, and the outputs beside them."""
-    return Store(cache_root() / "deliveries" / "files")
+    return Store(cache_root() / "deliver" / "files")
 
 
 @functools.cache
