@@ -332,7 +332,7 @@ def test_shipped_schemas(name):
 
     schema = find_schema(name)
     assert schema.name == name
-    assert schema.format in ("tree", "csv", "histograms", "edm")
+    assert schema.format in ("tree", "csv", "histograms", "edm", "arrays")
     assert schema.title
     # Schemas travel to worker processes.
     copy = pickle.loads(pickle.dumps(schema))  # noqa: S301 - our own bytes

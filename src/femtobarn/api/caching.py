@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from femtobarn.config.folders import cache_root
 from femtobarn.errors import DataError, StoreError
+from femtobarn.folders import cache_root
 from femtobarn.net.answers import AnswerCache
 from femtobarn.net.fetching import check_file
 from femtobarn.run.codec import decode

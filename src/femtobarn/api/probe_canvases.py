@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from femtobarn.api.pool import in_pool
 from femtobarn.run.files import SCHEMA_VERSION, strict, write_json, write_text
+from femtobarn.stats.minimise import FloatArray
 from femtobarn.stats.passfail import Spectra
 from femtobarn.stats.passfail_fit import PassFailOptions, build_model
 from femtobarn.stats.passfail_input import ProbeSet
@@ -17,34 +20,69 @@ from femtobarn.stats.passfail_jobs import Samples, templates_for
 
 __all__ = ["canvases"]
 
+#: With more fits than this only the nominal ones are drawn.
+_MOST_PICTURES: Final = 300
+
 
 def canvases(
-    run: Path, fitted: Mapping[str, Any], samples: Samples, label: Any, *, resonance: str = "Z"
+    run: Path,
+    fitted: Mapping[str, Any],
+    samples: Samples,
+    label: Any,
+    *,
+    resonance: str = "Z",
+    only: Collection[str] | None = None,
 ) -> list[Path]:
-    """Write ``plots/fits/NAME.png`` with its numbers for each fit, and ``plots/fits/index.html``."""
-    from femtobarn.plot.tagprobe import fit_canvas
+    """Write ``plots/fits/NAME.png`` with its numbers for each fit, and ``plots/fits/index.html``.
 
+    ``only`` names the bins whose fits are new: pictures of the others stay as they are.  Of several hundred
+    fits only the nominal ones are drawn; the page lists all.
+    """
     folder = run / "plots" / "fits"
     folder.mkdir(parents=True, exist_ok=True)
+    names = {_name(fit): fit for fit in fitted["fits"]}
     for old in folder.glob("*.*"):
-        old.unlink()
-    paths, entries = [], []
-    for fit in fitted["fits"]:
-        name = _name(fit)
-        drawn = _curves(fit, samples, resonance)
-        if drawn is None:
-            entries.append((fit, ""))
-            continue
-        spectra, total, background = drawn
-        drawing = fit_canvas(
-            fit, spectra.edges, spectra.counts, spectra.variances, total, background, name=name, label=label
-        )
-        write_text(folder / f"{name}.png", drawing.render("png"))
-        write_json(folder / f"{name}.json", {"schema_version": SCHEMA_VERSION, **strict(drawing.numbers)})
-        paths += [folder / f"{name}.png", folder / f"{name}.json"]
-        entries.append((fit, name))
+        if only is None or old.stem not in names or names[old.stem]["bin"]["name"] in only:
+            old.unlink()
+    entries: list[tuple[Mapping[str, Any], str]] = []
+    items: list[_Canvas] = []
+    for name, fit in names.items():
+        wanted = len(names) <= _MOST_PICTURES or fit["variation"] == "nominal"
+        there = (folder / f"{name}.png").exists()
+        drawn = _curves(fit, samples, resonance) if wanted and not there else None
+        if drawn is not None:
+            items.append(_Canvas(folder, name, fit, *drawn, label))
+        entries.append((fit, name if there or drawn is not None else ""))
+    paths = [path for pair in in_pool(_draw, items) for path in pair]
     write_text(folder / "index.html", _page(run, entries))
     return [*paths, folder / "index.html"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Canvas:
+    """One picture to draw: a fit, the spectra as they were fitted, fitted events and background."""
+
+    folder: Path
+    name: str
+    fit: Mapping[str, Any]
+    spectra: Spectra
+    total: FloatArray
+    background: FloatArray
+    label: Any
+
+
+def _draw(item: _Canvas) -> tuple[Path, Path]:
+    from femtobarn.plot.tagprobe import fit_canvas
+
+    spectra = item.spectra
+    drawing = fit_canvas(
+        item.fit, spectra.edges, spectra.counts, spectra.variances, item.total, item.background,
+        name=item.name, label=item.label,
+    )  # fmt: skip
+    picture, numbers = (item.folder / f"{item.name}.{kind}" for kind in ("png", "json"))
+    write_text(picture, drawing.render("png"))
+    write_json(numbers, {"schema_version": SCHEMA_VERSION, **strict(drawing.numbers)})
+    return picture, numbers
 
 
 def _name(fit: Mapping[str, Any]) -> str:
@@ -61,7 +99,7 @@ def _find(fit: Mapping[str, Any], groups: Mapping[str, tuple[ProbeSet, ...]], la
 
 def _curves(
     fit: Mapping[str, Any], samples: Samples, resonance: str
-) -> tuple[Spectra, np.ndarray, np.ndarray] | None:
+) -> tuple[Spectra, FloatArray, FloatArray] | None:
     """Spectra as they were fitted, with the fitted events; None if nothing was fitted."""
     groups = samples.data if fit["sample"] == "data" else samples.mc
     spectra = _find(fit, groups, fit["label"])

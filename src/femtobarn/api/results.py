@@ -259,7 +259,11 @@ def _label(stored: Stored, manifest: Mapping[str, Any]) -> Any:
     if release is not None:
         return Label(f"{release.experiment} Open Data", sqrt_s=release.sqrt_s)
     families = {str(entry["schema"]).partition("-")[0] for entry in manifest["inputs"] if entry["schema"]}
-    experiment = {"cms": "CMS ", "atlas": "ATLAS "}.get(families.pop(), "") if len(families) == 1 else ""
+    experiment = (
+        {"cms": "CMS ", "atlas": "ATLAS ", "physlite": "ATLAS "}.get(families.pop(), "")
+        if len(families) == 1
+        else ""
+    )
     return Label(f"{experiment}Open Data")
 
 

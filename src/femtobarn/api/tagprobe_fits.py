@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import datetime
-import multiprocessing
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import femtobarn
 from femtobarn.api.fit_files import FITTER
+from femtobarn.api.pool import in_pool
 from femtobarn.config.fitter import FitterConfig, read_fitter_config, stored_fitter_config
 from femtobarn.errors import FitError, UsageError, nearest
-from femtobarn.run.executors import ONE_THREAD
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json, write_text
 from femtobarn.stats.passfail_input import (
     ProbeSet,
@@ -49,30 +46,12 @@ __all__ = [
 #: ``analysis`` in the manifest of a run with events; also the kind of its fit.json.
 TAGPROBE: Final = "tagprobe"
 CLOSURE: Final = "tnp-closure"
-#: Fewer fits than this are done sooner than worker processes have started.
-_WORTH_A_POOL: Final = 60
-
-Item = TypeVar("Item")
-Made = TypeVar("Made")
 
 
 def is_probe_run(path: Path) -> bool:
     """Whether a directory holds passing and failing probes to fit."""
     manifest = path / "manifest.json"
     return manifest.exists() and read_json(manifest).get("analysis") in (FITTER, TAGPROBE)
-
-
-def in_pool(work: Callable[[Item], Made], items: Sequence[Item], *, workers: int | None = None) -> list[Made]:
-    """Results in the order of the items; in worker processes if there are many items or it is asked for."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(workers or (available if len(items) >= _WORTH_A_POOL else 1), max(len(items), 1))
-    if count <= 1:
-        return [work(item) for item in items]
-    for name, value in ONE_THREAD.items():
-        os.environ.setdefault(name, value)
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(count, mp_context=context) as pool:
-        return list(pool.map(work, items, chunksize=max(1, min(8, len(items) // (4 * count)))))
 
 
 # -- tnp run-fitter -----------------------------------------------------------------------------------
@@ -187,13 +166,13 @@ def _fit_columns(fits: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return out
 
 
-def _finish(where: Path, fitted: Mapping[str, Any]) -> None:
+def _finish(where: Path, fitted: Mapping[str, Any], *, only: Collection[str] | None = None) -> None:
     """Headline, figures, report."""
     manifest = read_json(where / "manifest.json")
     manifest["headline"] = probe_headline(where, fitted)
     manifest["finished"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     write_json(where / "manifest.json", manifest)
-    draw_probes(where)
+    draw_probes(where, only=only)
 
 
 def probe_headline(where: Path, fitted: Mapping[str, Any]) -> str:
@@ -228,8 +207,8 @@ def _summary(where: Path, fitted: Mapping[str, Any]) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, "efficiencies": efficiencies, "scale_factors": factors}
 
 
-def draw_probes(where: Path) -> list[Path]:
-    """Draw the figures of a fitter's directory and write its report again."""
+def draw_probes(where: Path, *, only: Collection[str] | None = None) -> list[Path]:
+    """Draw the figures of a fitter's directory and its report again; of fits only those of some bins."""
     from femtobarn.api.fit_files import fit_drawings
     from femtobarn.plot import Label, save
     from femtobarn.report import read_inputs, render
@@ -243,18 +222,20 @@ def draw_probes(where: Path) -> list[Path]:
     for drawing in fit_drawings(where, fitted, label):
         names.append(drawing.name)
         paths += save(drawing, plots)
-    paths += draw_canvases(where, fitted, label)
+    paths += draw_canvases(where, fitted, label, only=only)
     write_json(where / "manifest.json", {**manifest, "figures": names})
     write_text(where / "report.html", render(read_inputs(where)))
     return paths
 
 
-def draw_canvases(where: Path, fitted: Mapping[str, Any], label: Any) -> list[Path]:
+def draw_canvases(
+    where: Path, fitted: Mapping[str, Any], label: Any, *, only: Collection[str] | None = None
+) -> list[Path]:
     """One picture a fit in ``plots/fits``, and a page that lists them."""
     from femtobarn.api.probe_canvases import canvases
 
     asked, samples = probe_samples(where)
-    return canvases(where, fitted, samples, label, resonance=asked.resonance)
+    return canvases(where, fitted, samples, label, resonance=asked.resonance, only=only)
 
 
 # -- fit RUN ------------------------------------------------------------------------------------------
@@ -340,12 +321,14 @@ def fit_probes(
     return _shown(where, asked, fitted)
 
 
-def _shown(where: Path, asked: FitterConfig, fitted: Mapping[str, Any]) -> Mapping[str, Any]:
+def _shown(
+    where: Path, asked: FitterConfig, fitted: Mapping[str, Any], *, only: Collection[str] | None = None
+) -> Mapping[str, Any]:
     """Note the configuration, draw and report."""
     manifest = read_json(where / "manifest.json")
     write_json(where / "manifest.json", {**manifest, "fitter": asked.to_json()})
     if manifest["analysis"] == FITTER:
-        _finish(where, fitted)
+        _finish(where, fitted, only=only)
     else:
         from femtobarn.api.results import write_fit
 
@@ -406,7 +389,8 @@ def refit_bin(
             fits.append({**new.pop(key), "history": [*one.get("history", ()), past]})
         else:
             fits.append(one)
-    fitted = _shown(where, asked, _keep(where, asked, samples, [*fits, *new.values()]))
+    redrawn = {job.bin.name for job in jobs}
+    fitted = _shown(where, asked, _keep(where, asked, samples, [*fits, *new.values()]), only=redrawn)
     failed = [job.label for job in jobs if _status(fitted, job) == "failed"]
     if failed:
         raise FitError(f"the fit of {', '.join(failed)} failed", where=str(where / "fit.json"))

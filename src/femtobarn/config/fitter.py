@@ -295,6 +295,9 @@ class _Adapter:
             )
         if fit.get("use_cdf") is not None:
             self._notes.append("fit.use_cdf has no effect: every bin is an exact integral")
+        plots = str(self._section("output").get("plot_dir") or "plots")
+        if plots.strip("./") != "plots":
+            self._notes.append(f"output.plot_dir ({plots}) has no effect: figures are in plots/ of the run")
 
     def _variations(self, fit: Mapping[str, Any]) -> tuple[str, ...]:
         given = fit.get("variations")

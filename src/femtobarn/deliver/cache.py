@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import femtobarn
-from femtobarn.config.folders import cache_root
+from femtobarn.folders import cache_root
 from femtobarn.deliver.job import output_of, record_of
 from femtobarn.deliver.queries import Query
 from femtobarn.records import FileRef

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from femtobarn.analysis import Parameters
-from femtobarn.config.folders import cache_root
+from femtobarn.folders import cache_root
 from femtobarn.deliver import cache, placing
 from femtobarn.deliver.inputs import Input, find_inputs
 from femtobarn.deliver.job import ANALYSIS, analysis, output_of

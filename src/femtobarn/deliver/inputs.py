@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from femtobarn.config.folders import cache_root
+from femtobarn.folders import cache_root
 from femtobarn.deliver.rootfile import identify, open_root
 from femtobarn.deliver.spec import Sample
 from femtobarn.errors import DataError, FemtobarnError, UsageError

@@ -19,8 +19,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from femtobarn.config.folders import atomic_write, cache_root
 from femtobarn.errors import DataError, FemtobarnError, NetworkError, UsageError
+from femtobarn.folders import atomic_write, cache_root
 from femtobarn.net.answers import safe_name
 from femtobarn.net.client import HttpClient, safe_url, shared_client
 from femtobarn.net.fetching import check_file, checksum_of, fetch_file, one_of

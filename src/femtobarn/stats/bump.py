@@ -31,6 +31,8 @@ _LEAST_BINS: Final = 12
 _LEAST_ENTRIES: Final = 50.0
 #: Below this probability no smooth background describes the spectrum, whatever is searched for.
 _POOR: Final = 1e-3
+#: Spectra in the short list.
+_SHORT: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,7 @@ def search(
     return BumpResult(
         **known, z_max=float(z[at]), bin=at, mass_gev=float((edges[at] + edges[at + 1]) / 2),
         p_local=float(ndtr(-z[at])), p_global=tail_probability(spread, float(observed[0])),
-        background=f"exp(Legendre polynomial of order {background.order} in ln m)",
+        background=f"exp(P{background.order}(ln m))",
         chi2_ndf=background.chi2_ndf, goodness=goodness(counts, edges, use),
         window=(float(edges[first]), float(edges[first + width])) if width else None,
         expected_z=expected_z,
@@ -230,12 +232,21 @@ def search_all(
             "moves it) to five bins beyond its last event; what lies below is counted, not searched",
             "seed": seed,
         },
+        "best": _best(results),
         "histograms": [item.to_json() for item in results],
         "global": combined(results, {item.name: item.group for item in spectra}),
     }
     if injection is not None:
         out["injection"] = asdict(injection)
     return out
+
+
+def _best(results: Sequence[BumpResult]) -> list[dict[str, Any]]:
+    """The ten spectra with the least probable excesses, in short."""
+    found = [item for item in results if item.p_global is not None]
+    found.sort(key=lambda item: (item.p_global, item.name))
+    keys = ("name", "mass_gev", "z_max", "p_global", "goodness", "entries")
+    return [{key: getattr(item, key) for key in keys} for item in found[:_SHORT]]
 
 
 def combined(results: Sequence[BumpResult], groups: Mapping[str, str]) -> dict[str, Any]:
