@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from femtobarn.folders import cache_root
 from femtobarn.errors import DataError
+from femtobarn.folders import cache_root
 from femtobarn.read import missing_columns, open_source, read_events
 from femtobarn.records import Dataset
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import femtobarn
-from femtobarn.folders import cache_root
 from femtobarn.deliver.job import output_of, record_of
 from femtobarn.deliver.queries import Query
+from femtobarn.folders import cache_root
 from femtobarn.records import FileRef
 from femtobarn.run.fingerprint import digest
 from femtobarn.run.store import Store

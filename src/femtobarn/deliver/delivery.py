@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from femtobarn.analysis import Parameters
-from femtobarn.folders import cache_root
 from femtobarn.deliver import cache, placing
 from femtobarn.deliver.inputs import Input, find_inputs
 from femtobarn.deliver.job import ANALYSIS, analysis, output_of
@@ -17,6 +16,7 @@ from femtobarn.deliver.queries import LANGUAGES
 from femtobarn.deliver.rootfile import find_tree, open_root
 from femtobarn.deliver.spec import Sample, Spec, read_spec
 from femtobarn.errors import FemtobarnError, LossError, UsageError, nearest
+from femtobarn.folders import cache_root
 from femtobarn.records import Dataset, Part
 from femtobarn.run.engine import Progress, execute
 from femtobarn.run.executors import choose

@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from femtobarn.folders import cache_root
 from femtobarn.deliver.rootfile import identify, open_root
 from femtobarn.deliver.spec import Sample
 from femtobarn.errors import DataError, FemtobarnError, UsageError
+from femtobarn.folders import cache_root
 from femtobarn.records import FileRef
 from femtobarn.run.files import write_text
 
