@@ -127,6 +127,16 @@ def test_second_run_is_from_the_cache_and_altered_outputs_are_made_again(files, 
     assert ak.array_equal(ak.from_parquet(first[1]).pt, uproot.open(files[1])["mini/pt"].array())
 
 
+def test_cache_verify_finds_an_altered_delivery(files):
+    from femtobarn.api import cache_verify
+
+    path = Path(deliver(spec_of(files))["s"][1])
+    assert cache_verify() == (3, [])
+    path.write_bytes(path.read_bytes()[:-1])
+    assert cache_verify() == (3, [str(path.with_suffix(".part"))])
+    assert not path.exists()
+
+
 def test_an_altered_file_in_the_folder_is_put_back(files, tmp_path, caplog):
     spec = spec_of(files[:1], OutputDirectory=str(tmp_path / "out"))
     (path,) = deliver(spec)["s"]

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from femtobarn.kernels.jagged import Jagged
-from femtobarn.read.columncache import CachedColumns, load_column, save_column
+from femtobarn.read.columncache import CachedColumns, is_sound, load_column, save_column
 from femtobarn.read.schema import RAW
 
 
@@ -66,6 +66,7 @@ def test_a_damaged_entry_is_made_again(tmp_path, caplog, where):
     data = bytearray(path.read_bytes())
     data[where] ^= 0x40
     path.write_bytes(data)
+    assert not is_sound(path)
     source.asked.clear()
     with caplog.at_level(logging.WARNING):
         again = CachedColumns(source, tmp_path, stamp=1).read_stored(["x"], 0, 30)

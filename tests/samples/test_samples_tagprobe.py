@@ -91,3 +91,48 @@ def test_equal_arguments_give_equal_files(tmp_path):
         make_tagprobe(tmp_path / name, events=500, seed=5, release="pairs-csv", background=0.2)
     assert (tmp_path / "a/data.csv").read_bytes() == (tmp_path / "b/data.csv").read_bytes()
     assert (tmp_path / "a/truth.json").read_bytes() == (tmp_path / "b/truth.json").read_bytes()
+
+
+def test_background_under_the_peak_is_taken_off(tmp_path):
+    make_tagprobe(tmp_path / "toy", events=25_000, seed=8, release="pairs-parquet", background=0.3)
+    request = api.TnpRequest(
+        config=str(tmp_path / "toy/runner.json"), fileset=str(tmp_path / "toy/fileset.json"),
+        binning=str(tmp_path / "toy/binning.json"), output=str(tmp_path / "run"), executor="serial",
+        values=["sidebands={peak: [81, 101], low: [61, 71], high: [111, 121]}"],
+    )  # fmt: skip
+    path = api.tnp(request, pages=False)[0].path
+    rows = json.loads((path / "tables/efficiency_sideband.json").read_text())["rows"]
+    plain = json.loads((path / "tables/efficiency.json").read_text())["rows"]
+
+    def central(table):
+        """Of data, in the bins of the barrel."""
+        chosen = [
+            row for row in table
+            if row["dataset"] == "data" and row["filter"] == "passing_tight" and row["hist"] == "eta/entire"
+            and row["bin"] and max(map(abs, row["bin"]["eta"])) <= 1.4442
+        ]  # fmt: skip
+        total = sum(row["passing"] + row["failing"] for row in chosen)
+        return sum(row["passing"] for row in chosen) / total
+
+    assert central(rows) == pytest.approx(0.84, abs=0.025)
+    assert central(plain) < 0.82
+
+
+def test_a_run_file_has_the_same_keys(tmp_path):
+    make_tagprobe(tmp_path / "toy", events=1500, seed=4, release="pairs-csv")
+    runner = json.loads((tmp_path / "toy/runner.json").read_text())
+    binning = json.loads((tmp_path / "toy/binning.json").read_text())
+    parameters = {"workflow": runner["workflow"], **runner["workflow_args"], "methods": runner["methods"],
+                  "binning": binning}  # fmt: skip
+    run_file = {"analysis": "tagprobe", "fileset": "toy/fileset.json", "parameters": parameters}
+    (tmp_path / "tagprobe.yaml").write_text(json.dumps(run_file))
+    native = api.run(
+        api.Request(what=str(tmp_path / "tagprobe.yaml"), out=str(tmp_path / "native")), pages=False
+    )
+    request = api.TnpRequest(
+        config=str(tmp_path / "toy/runner.json"), fileset=str(tmp_path / "toy/fileset.json"),
+        binning=str(tmp_path / "toy/binning.json"), output=str(tmp_path / "older"),
+    )  # fmt: skip
+    older = api.tnp(request, pages=False)[0]
+    for name in ("yields.json", "hists.zip", "tables/efficiency.json", "cutflow.json"):
+        assert (native.path / name).read_bytes() == (older.path / name).read_bytes(), name

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from femtobarn.api.batch import Submitted, resubmit, submit
     from femtobarn.api.benchmark import TtbarBench, ttbar_bench
     from femtobarn.api.bumpnet import check_bumpnet
     from femtobarn.api.caching import CacheRoom, cache_list, cache_prune, cache_verify
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from femtobarn.api.refrun_fetching import refrun_fetch
     from femtobarn.api.refrun_records import RecordSources
     from femtobarn.api.results import OpenRun, open_run, plot, report
-    from femtobarn.api.runs import Finished, merge, plan, resume, run, status
+    from femtobarn.api.runs import Finished, estimated, merge, plan, resume, run, status
     from femtobarn.api.samples import MadeSamples, data_list, data_make
     from femtobarn.api.searching import search_bumps
     from femtobarn.api.serving import serve, serve_servicex
@@ -63,7 +64,16 @@ if TYPE_CHECKING:
         survey_parsing,
         survey_plan,
     )
-    from femtobarn.api.tagprobe import Resources, TnpPlan, TnpRequest, tnp, tnp_columns, tnp_plan, tnp_values
+    from femtobarn.api.tagprobe import (
+        Resources,
+        TnpPlan,
+        TnpRequest,
+        tnp,
+        tnp_columns,
+        tnp_plan,
+        tnp_values,
+        trigger_workflow,
+    )
     from femtobarn.api.tagprobe_fits import (
         fit_probes,
         is_probe_run,
@@ -72,6 +82,7 @@ if TYPE_CHECKING:
         run_fitter,
         tnp_closure,
     )
+    from femtobarn.api.tnp_query import dataset_query
     from femtobarn.api.tnp_tools import merge_parquet, migrate_pickle, prepare_histograms, unprocessed
     from femtobarn.api.training import TtbarTrained, ttbar_train
     from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
@@ -101,6 +112,7 @@ _WHERE: Final = {
     "SuggestRequest": "refrun",
     "SurveyPlan": "surveys",
     "SurveyRequest": "surveys",
+    "Submitted": "batch",
     "analysis_of": "checking",
     "brings_code": "delivering",
     "check": "checking",
@@ -122,9 +134,11 @@ _WHERE: Final = {
     "data_list": "samples",
     "data_make": "samples",
     "data_probe": "files",
+    "dataset_query": "tnp_query",
     "deliver": "delivering",
     "demo": "demos",
     "explain_delivery": "delivering",
+    "estimated": "runs",
     "export": "exporting",
     "fit": "fitting",
     "fit_directory": "fitting",
@@ -150,6 +164,7 @@ _WHERE: Final = {
     "refrun_promote": "refrun",
     "refrun_suggest": "refrun",
     "report": "results",
+    "resubmit": "batch",
     "resume": "runs",
     "run": "runs",
     "run_schema": "checking",
@@ -161,11 +176,13 @@ _WHERE: Final = {
     "survey": "surveys",
     "survey_again": "surveys",
     "survey_plan": "surveys",
+    "submit": "batch",
     "target_names": "export_targets",
     "tnp": "tagprobe",
     "tnp_columns": "tagprobe",
     "tnp_plan": "tagprobe",
     "tnp_values": "tagprobe",
+    "trigger_workflow": "tagprobe",
     "ttbar_bench": "benchmark",
     "ttbar_train": "training",
     "ttbar_fileset": "ttbar",
@@ -191,6 +208,7 @@ __all__ = [
     "RecordSources",
     "Request",
     "Resources",
+    "Submitted",
     "SuggestRequest",
     "SurveyPlan",
     "SurveyRequest",
@@ -218,8 +236,10 @@ __all__ = [
     "data_probe",
     "data_query",
     "data_snapshot",
+    "dataset_query",
     "deliver",
     "demo",
+    "estimated",
     "explain_delivery",
     "export",
     "fit",
@@ -242,6 +262,7 @@ __all__ = [
     "refrun_promote",
     "refrun_suggest",
     "report",
+    "resubmit",
     "resume",
     "run",
     "run_fitter",
@@ -252,6 +273,7 @@ __all__ = [
     "shows_progress",
     "stage_of",
     "status",
+    "submit",
     "survey",
     "survey_again",
     "survey_parsing",
@@ -262,6 +284,7 @@ __all__ = [
     "tnp_columns",
     "tnp_plan",
     "tnp_values",
+    "trigger_workflow",
     "ttbar_bench",
     "ttbar_fileset",
     "ttbar_train",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from femtobarn.analysis import Template, find_analysis
 from femtobarn.api.export_targets import TARGETS, Target, target_names
 from femtobarn.api.fit_files import is_fit, stored_model
+from femtobarn.api.outputs import reads_run
 from femtobarn.errors import DataError, StoreError, UsageError, nearest
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json
 
@@ -81,6 +82,7 @@ class Exported:
     notes: tuple[str, ...] = ()
 
 
+@reads_run
 def export(
     path: str | Path,
     to: str,

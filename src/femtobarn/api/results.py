@@ -15,6 +15,7 @@ import numpy as np
 
 from femtobarn.analysis import Analysis, Normalisation, Stored, find_analysis
 from femtobarn.api.fit_files import fit_drawings, is_fit, is_fitter, write_fit_tables
+from femtobarn.api.outputs import reads_run, writes_run
 from femtobarn.errors import DataError, UsageError, nearest
 from femtobarn.normalise import normalisations, yields
 from femtobarn.records import NOMINAL
@@ -82,6 +83,7 @@ class OpenRun:
         return path
 
 
+@reads_run
 def open_run(path: str | Path) -> OpenRun:
     """Open a finished run."""
     run = OpenRun(Path(path))
@@ -315,6 +317,7 @@ def refit(path: Path, options: FitOptions | None = None) -> Mapping[str, Any]:
     return fitted
 
 
+@writes_run
 def plot(path: str | Path) -> list[Path]:
     """Draw a run's figures again."""
     if is_fit(Path(path)):
@@ -330,6 +333,7 @@ def plot(path: str | Path) -> list[Path]:
     return _plot(folder, analysis, stored, json.loads(file.read_text()) if file.exists() else {})
 
 
+@writes_run
 def report(path: str | Path) -> Path:
     """Write a run's report again."""
     folder = RunDirectory(Path(path))

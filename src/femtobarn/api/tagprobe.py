@@ -10,14 +10,23 @@ from typing import Any, Final
 from femtobarn.api.inputs import Request, Resolved
 from femtobarn.api.runs import Finished, plan, run
 from femtobarn.config.parameters import read_parameters
-from femtobarn.config.tagprobe import TnpConfig, read_tnp_config
+from femtobarn.config.tagprobe import TnpConfig, read_tnp_config, trigger_workflow
 from femtobarn.errors import UsageError, nearest
 from femtobarn.run.directory import RunDirectory
 from femtobarn.run.engine import Progress
 from femtobarn.run.plan import Plan
 from femtobarn.run.resources import Resources
 
-__all__ = ["Resources", "TnpPlan", "TnpRequest", "tnp", "tnp_columns", "tnp_plan", "tnp_values"]
+__all__ = [
+    "Resources",
+    "TnpPlan",
+    "TnpRequest",
+    "tnp",
+    "tnp_columns",
+    "tnp_plan",
+    "tnp_values",
+    "trigger_workflow",
+]
 
 _ANALYSIS: Final = "tagprobe"
 _NONE: Final = Resources()

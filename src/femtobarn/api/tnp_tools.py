@@ -196,7 +196,7 @@ def unprocessed(fileset: str, run: str, out: str | Path) -> tuple[int, int]:
             done.setdefault((entry.dataset, entry.file), []).append((entry.start, entry.stop))
     entries = {(item["dataset"], item["path"]): item["entries"] for item in manifest["inputs"]}
     left, count, events = [], 0, 0
-    for dataset in read_fileset(Path(fileset)):
+    for dataset in read_fileset(Path(fileset), shared=True):
         files = []
         for ref in dataset.files:
             key = (dataset.name, ref.url)

@@ -19,12 +19,13 @@ _PATHS: Final = ("goldenJSON", "pileupJSON", "pileupData")
 _FILE_KEYS: Final = ("object_path", "steps", "num_entries", "uuid", "replicas", "size", "checksum")
 
 
-def read_fileset(path: Path) -> tuple[Dataset, ...]:
+def read_fileset(path: Path, *, shared: bool = False) -> tuple[Dataset, ...]:
     """Read ``{name: {"files": ..., "metadata": {...}}}``, plain or gzipped, in the file's order.
 
     ``files`` is a list of URLs, ``{url: tree}`` or ``{url: {"object_path", "steps", "num_entries",
     "uuid", "replicas"}}``.  Relative paths are looked up beside the fileset, then in the working
-    directory.  ``isMC`` in the metadata is read as ``kind``.
+    directory.  ``isMC`` in the metadata is read as ``kind``.  A file may be in several datasets only if
+    that is meant (``shared``): otherwise its events would be counted twice.
     """
     raw = _load(path)
     if not isinstance(raw, dict) or not raw:
@@ -34,7 +35,7 @@ def read_fileset(path: Path) -> tuple[Dataset, ...]:
     for dataset in datasets:
         for ref in dataset.files:
             other = owners.setdefault(ref.url, dataset.name)
-            if other != dataset.name:
+            if other != dataset.name and not shared:
                 raise ConfigError(f"{ref.url} is in two datasets: {other!r} and {dataset.name!r}",
                                   where=str(path), action="list every file once")  # fmt: skip
     return datasets

@@ -18,6 +18,8 @@ VERBS: Final = {
     "check": ("check", "explain a run file, or say what is wrong with it"),
     "resume": ("resume", "finish a run that was stopped or lost parts"),
     "status": ("status", "how far a run is"),
+    "submit": ("submit", "hand a run to a batch system as an array of jobs"),
+    "resubmit": ("resubmit", "submit again what is missing of a run"),
     "merge": ("merge", "add the slices of a run, verifying that none is missing"),
     "fit": ("fit", "fit a workspace or a model, or repeat the inference of a run"),
     "plot": ("plot", "draw the figures of a run again"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from femtobarn.cli import options as o
+from femtobarn.cli.fetch import fetch_datasets
 from femtobarn.cli.run import show_finished
 from femtobarn.cli.screen import answer, progress, say, show_json, show_table
 from femtobarn.cli.tnp_fitter import add_fitter_verbs
@@ -188,6 +189,42 @@ def _show_plan(request: Any, *, columns: bool, as_json: bool) -> None:
         say(f"note: {note}")
     for bad in plan.bad:
         say(f"bad: {bad.error}")
+
+
+app.command(
+    "fetch-datasets", context_settings=_HELP, epilog="Example: femtobarn tnp fetch-datasets -i samples.txt"
+)(fetch_datasets)
+
+
+@app.command(
+    "dataset-query",
+    context_settings=_HELP,
+    epilog="Example: femtobarn tnp dataset-query data=/EGamma0/Run2023C-PromptNanoAODv12_v4/NANOAOD "
+    "--out F.json",
+)
+def dataset_query(
+    names: Annotated[list[str], typer.Argument(metavar="[NAME=]/A/B/C...", help="CMS datasets")],
+    out: Annotated[str, typer.Option("--out", "--output", metavar="F.json", help="fileset to write")],
+    allow_sites: Annotated[
+        list[str] | None, typer.Option(help="beginnings of site names; repeatable")
+    ] = None,
+    block_sites: Annotated[list[str] | None, typer.Option(help="sites to leave out; repeatable")] = None,
+    regex_sites: Annotated[str | None, typer.Option(help="regular expression of site names")] = None,
+    replicas: Annotated[
+        Literal["round-robin", "choose", "first", "manual"],
+        typer.Option(help="sites in turn, the one with most files, the first, or --site"),
+    ] = "first",
+    site: Annotated[str | None, typer.Option(help="for --replicas manual")] = None,
+) -> None:
+    """Write the fileset of CMS datasets, replicas at the sites you want (asks Rucio)."""
+    from femtobarn import api
+
+    made = api.dataset_query(
+        names, out, allow=allow_sites or (), block=block_sites or (), regex=regex_sites, replicas=replicas,
+        site=site,
+    )  # fmt: skip
+    show_table(("dataset", "files"), [[d.name, len(d.files)] for d in made])
+    answer(f"wrote {out}")
 
 
 @app.command(

@@ -15,15 +15,15 @@ from typing import Any, Final
 
 from femtobarn.config.located import Located, load_file
 from femtobarn.config.problems import Problems, shown
-from femtobarn.errors import nearest
+from femtobarn.errors import UsageError, nearest
 
-__all__ = ["TnpConfig", "read_tnp_config"]
+__all__ = ["FACTORIES", "TnpConfig", "read_tnp_config", "trigger_workflow"]
 
 _PAIRS: Final = frozenset({
     "filters", "tags_pt_cut", "probes_pt_cut", "tags_abseta_cut", "probes_abseta_cut", "cutbased_id",
     "extra_zcands_mask", "extra_filter", "extra_filter_args", "use_sc_eta", "use_sc_phi",
     "avoid_ecal_transition_tags", "avoid_ecal_transition_probes", "charge", "arbitration", "seed",
-    "resonance",
+    "resonance", "sidebands",
 })  # fmt: skip
 _NANO: Final = _PAIRS | {
     "filterbit", "trigger_pt", "is_photon_filter", "is_electron_filter", "tag_trigger", "truth_match",
@@ -48,9 +48,22 @@ KEYS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     }
 )
 #: Keys for which null is a value.
-_NULLABLE: Final = ("probes_pt_cut", "cutbased_id", "extra_zcands_mask", "extra_filter", "nanoaod_version")
+_NULLABLE: Final = (
+    "cutbased_id", "extra_filter", "extra_zcands_mask", "nanoaod_version", "probes_pt_cut", "sidebands",
+)  # fmt: skip
 _EVERY: Final = frozenset().union(*KEYS.values())
 
+#: Ready-made measurements of a trigger: tag pt, probe pt, filter bit by name.
+FACTORIES: Final[Mapping[str, tuple[float, float, str]]] = MappingProxyType(
+    {
+        "ElePt_WPTight_Gsf": (30.0, 27.0, "WPTight"),
+        "ElePt_CaloIdVT_GsfTrkIdT": (30.0, 112.0, "CaloIdVT_GsfTrkIdT"),
+        "ElePt1_ElePt2_CaloIdL_TrackIdL_IsoVL_Leg1": (30.0, 20.0, "Leg1"),
+        "ElePt1_ElePt2_CaloIdL_TrackIdL_IsoVL_Leg2": (30.0, 9.0, "Leg2"),
+        "DoubleElePt_CaloIdL_MW_SeededLeg": (35.0, 30.0, "MW_seeded"),
+        "DoubleElePt_CaloIdL_MW_UnseededLeg": (35.0, 30.0, "MW_unseeded"),
+    }
+)
 _COMMON: Final = frozenset({"cut_and_count", "mass_range", "vars", "flat", "weight", "uproot_options"})
 _ARGUMENTS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
@@ -97,6 +110,43 @@ class TnpConfig:
     allow_missing: bool = False
     timeout: float | None = None
     notes: tuple[str, ...] = ()
+
+
+def trigger_workflow(
+    name: str, trigger: str, threshold: float, *, source: str = "nanoaod", bit: int | str | None = None
+) -> dict[str, Any]:
+    """``workflow`` and ``workflow_args`` that measure a trigger with one of the :data:`FACTORIES`.
+
+    Parameters
+    ----------
+    name : of the factory
+    trigger : the path (``nanoaod``), or the column of the filter (ntuples)
+    threshold : float, GeV
+        Of the trigger object.
+    source : ``nanoaod``, ``mini`` or ``nano``
+        NanoAOD, MiniNTuples or NanoNTuples.
+    bit : int or str, optional
+        Another filter bit.  Leg2 before NanoAOD v13 is the bit ``2e``: both legs of the double trigger.
+
+    Raises
+    ------
+    UsageError
+        There is no such factory or source.
+    """
+    if name not in FACTORIES:
+        raise UsageError(f"there is no trigger measurement {name!r}", near=nearest(name, FACTORIES),
+                         action="choose one of " + ", ".join(FACTORIES))  # fmt: skip
+    workflows = {"nanoaod": "NanoAOD", "mini": "MiniNTuples", "nano": "NanoNTuples"}
+    if source not in workflows:
+        raise UsageError(f"there is no source {source!r}", near=nearest(source, workflows),
+                         action="choose one of " + ", ".join(workflows))  # fmt: skip
+    tag, probe, filter_bit = FACTORIES[name]
+    arguments: dict[str, Any] = {"tags_pt_cut": tag, "probes_pt_cut": probe, "filters": {trigger: trigger}}
+    if source == "nanoaod":
+        found = filter_bit if bit is None else bit
+        arguments |= {"filterbit": {trigger: found}, "trigger_pt": {trigger: threshold}}
+    arguments["cutbased_id"] = "passingCutBasedTight122XV1" if source == "mini" else "cutBased >= 4"
+    return {"workflow": f"ElectronTagNProbeFrom{workflows[source]}", "workflow_args": arguments}
 
 
 def read_tnp_config(runner: Path, settings: Path | None = None, binning: Path | None = None) -> TnpConfig:

@@ -27,7 +27,7 @@ _LIBRARIES: Final = ("awkward", "numpy", "pyarrow", "uproot")
 
 def delivery_store() -> Store:
     """Where descriptions of outputs are kept, and the outputs beside them."""
-    return Store(cache_root() / "deliveries" / "files")
+    return Store(cache_root() / "deliver" / "files")
 
 
 @functools.cache

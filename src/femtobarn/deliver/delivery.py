@@ -251,7 +251,7 @@ def _workers(options: Options, planned: Plan) -> int:
 def _ledger(folder: Path | None, spec: Spec, keys: Sequence[str]) -> Path:
     if folder is not None:
         return folder / "ledger.jsonl"
-    return cache_root() / "deliveries" / "ledgers" / f"{digest([spec.file, *keys])[:32]}.jsonl"
+    return cache_root() / "deliver" / "ledgers" / f"{digest([spec.file, *keys])[:32]}.jsonl"
 
 
 def _rows(planned: Plan, keys: Sequence[str], result: Any, kind: str) -> dict[str, list[dict[str, Any]]]:
@@ -359,5 +359,5 @@ def _metadata(sample: Sample, item: Input) -> dict[str, Any]:
     """Entries of the tree and compressed bytes of the columns a query reads."""
     from femtobarn.deliver import explaining
 
-    with open_root(item.ref) as file:
-        return explaining.weigh(sample.query, file, find_tree, where=item.ref.url)
+    with open_root(item.ref) as opened:
+        return explaining.weigh(sample.query, opened.file, find_tree, where=item.ref.url)

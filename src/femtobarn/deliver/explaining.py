@@ -8,7 +8,8 @@ from typing import Any
 from femtobarn.deliver import forms, raw
 from femtobarn.deliver.columns import needs
 from femtobarn.deliver.queries import Query
-from femtobarn.deliver.rootfile import columns_of, resolve, trees_of
+from femtobarn.deliver.rootfile import resolve, trees_of
+from femtobarn.read.source import branch_names
 
 __all__ = ["weigh"]
 
@@ -33,7 +34,7 @@ def weigh(query: Query, file: Any, find_tree: Callable[..., Any], *, where: str)
 def _raw_columns(tree: Any, query: Any) -> Iterable[str]:
     if not query.expressions:
         return raw.filtered(tree, query)
-    return [name for name in query.columns() if name in columns_of(tree)]
+    return [name for name in query.columns() if name in branch_names(tree)]
 
 
 def _sum(found: list[tuple[Any, Iterable[str]]]) -> dict[str, Any]:

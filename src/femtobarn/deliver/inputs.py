@@ -14,7 +14,7 @@ from typing import Final
 
 from femtobarn.deliver.rootfile import identify, open_root
 from femtobarn.deliver.spec import Sample
-from femtobarn.errors import DataError, FemtobarnError, UsageError
+from femtobarn.errors import DataError, FemtobarnError
 from femtobarn.folders import cache_root
 from femtobarn.records import FileRef
 from femtobarn.run.files import write_text
@@ -71,12 +71,8 @@ def _listed(sample: Sample, folder: Path) -> list[FileRef]:
 
 
 def _looked_up(address: str) -> list[FileRef]:
-    import femtobarn.catalog
+    from femtobarn.catalog import resolve_address
 
-    resolve_address = getattr(femtobarn.catalog, "resolve_address", None)
-    if resolve_address is None:
-        raise UsageError("datasets of catalogues cannot be looked up yet", where=address,
-                         action="list its files: !FileList [...]")  # fmt: skip
     return [ref for dataset in resolve_address(address) for ref in dataset.files]
 
 
@@ -112,8 +108,8 @@ def _identified(ref: FileRef, *, refresh: bool) -> Input:
     if ref.checksum is not None and ref.size is not None:
         return Input(replace(ref, uuid=ref.checksum))
     try:
-        with open_root(ref) as file:
-            found = replace(ref, uuid=str(file.file.uuid), size=int(file.file.fEND))
+        with open_root(ref) as opened:
+            found = replace(ref, uuid=str(opened.file.file.uuid), size=opened.size)
     except FemtobarnError as error:
         return Input(ref, str(error))
     remember(found)
@@ -121,7 +117,7 @@ def _identified(ref: FileRef, *, refresh: bool) -> Input:
 
 
 def _note(url: str) -> Path:
-    return cache_root() / "deliveries" / "remote" / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.json"
+    return cache_root() / "deliver" / "remote" / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.json"
 
 
 def _recalled(url: str) -> tuple[str, int] | None:

@@ -57,10 +57,10 @@ def transform(ref: FileRef, query: Query, *, missing: str = "error") -> Delivere
 def _funcadl(ref: FileRef, query: Query, missing: str) -> Delivered:
     term = forms.from_qastle(query.text)
     wanted = needs(term)
-    with open_root(ref) as file:
-        tree = find_tree(file, wanted.tree, where=ref.url)
-        events = events_of(tree, wanted, where=ref.url)
-        read = int(file.file.source.num_requested_bytes)
+    with open_root(ref) as opened:
+        tree = find_tree(opened.file, wanted.tree, where=ref.url)
+        events = events_of(tree, wanted, where=ref.url, remote=opened.remote)
+        read = opened.bytes_read
     columns = evaluate(term, events, missing=missing, where=ref.url)
     return Delivered({TREE: columns}, entries=len(events), bytes_read=read)
 
@@ -68,7 +68,8 @@ def _funcadl(ref: FileRef, query: Query, missing: str) -> Delivered:
 def _raw(ref: FileRef, query: Query) -> Delivered:
     found = Delivered()
     absent: list[str] = []
-    with open_root(ref) as file:
+    with open_root(ref) as opened:
+        file = opened.file
         present = set(trees_of(file))
         for one in raw.parse(query.text):
             if isinstance(one, raw.CopyQuery):
@@ -84,7 +85,7 @@ def _raw(ref: FileRef, query: Query) -> Delivered:
                                     action="name them: treename: {in: out}")  # fmt: skip
                 found.trees[out] = raw.read_tree(tree, one, where=ref.url)
                 found.entries += int(tree.num_entries)
-        found.bytes_read = int(file.file.source.num_requested_bytes)
+        found.bytes_read = opened.bytes_read
     found.absent = tuple(absent)
     return found
 

@@ -74,7 +74,7 @@ def place(
 def _names(rows: Sequence[Mapping[str, Any]], kind: str) -> list[str]:
     """The inputs' own names, with a number where two are alike."""
     stems = [
-        _UNSAFE.sub("_", re.sub(r"\.root$", "", str(row["input"]).split("?")[0].rsplit("/", 1)[-1]))
+        _UNSAFE.sub("_", re.sub(r"\.(root|parquet)$", "", str(row["input"]).split("?")[0].rsplit("/", 1)[-1]))
         for row in rows
     ]
     return [

@@ -140,7 +140,7 @@ def _raw(content: Any, where: str | None) -> Query:
         except ValueError as error:
             raise QueryError(f"the UprootRaw query is not JSON: {error}", where=where) from None
     asked = raw.parse(content, where=where)
-    return Query("uproot-raw", json.dumps([one.to_json() for one in asked], sort_keys=True))
+    return Query("uproot-raw", json.dumps([one.to_json() for one in asked]))
 
 
 def _code(text: str, where: str | None) -> Query:

@@ -160,9 +160,9 @@ def functions(*, standard_axis: bool = False) -> Mapping[str, Callable[..., Any]
     return MappingProxyType(table)
 
 
-def _on_axis(function: Callable[..., Any], axis: int, *arguments: Any, **keywords: Any) -> Any:
+def _on_axis(function: Callable[..., Any], standing: int, /, *arguments: Any, **keywords: Any) -> Any:
     if len(arguments) < (3 if function.__name__ == "moment" else 2):
-        keywords.setdefault("axis", axis)
+        keywords.setdefault("axis", standing)
     return function(*arguments, **keywords)
 
 

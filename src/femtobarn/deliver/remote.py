@@ -48,6 +48,11 @@ def deliver_remote(
     queries = [_query(client, sample, spec, options) for sample in spec.samples]
     urls = spec.general.delivery == "URLs"
     answers = asyncio.run(_gather(queries, urls=urls))
+    if urls and not all(_reachable(address) for address in _addresses(answers)):
+        log.warning("%s refuses the addresses it has signed; the outputs are downloaded instead", one.url)
+        urls = False
+        queries = [_query(client, sample, spec, options) for sample in spec.samples]
+        answers = asyncio.run(_gather(queries, urls=False))
     folder = options.out or spec.general.directory
     with placing.held(folder):
         each = zip(spec.samples, queries, answers, strict=True)
@@ -100,6 +105,23 @@ async def _gather(queries: list[Any], *, urls: bool) -> list[Any]:
     ask = group.as_signed_urls_async if urls else group.as_files_async
     answers: list[Any] = await ask(display_progress=False, return_exceptions=True)
     return answers
+
+
+def _addresses(answers: list[Any]) -> list[str]:
+    """The first signed address of each sample."""
+    lists = [getattr(answer, "signed_url_list", None) for answer in answers]
+    return [str(addresses[0]) for addresses in lists if addresses]
+
+
+def _reachable(address: str) -> bool:
+    """Whether a signed address gives anything: one byte is asked for."""
+    import httpx
+
+    try:
+        answer = httpx.get(address, headers={"Range": "bytes=0-0"}, timeout=30, follow_redirects=True)
+    except httpx.HTTPError:
+        return False
+    return answer.is_success
 
 
 def _problem(sample: Sample, query: Any, answer: Any, *, urls: bool) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,11 +13,14 @@ import awkward as ak
 
 from femtobarn.deliver.columns import Needs
 from femtobarn.errors import DataError, nearest
+from femtobarn.net import RemoteFile
+from femtobarn.net.remote import identity
 from femtobarn.read.models import restore_models
-from femtobarn.read.source import reading
+from femtobarn.read.opening import open_root_file
+from femtobarn.read.source import branch_names, bring, reading
 from femtobarn.records import FileRef
 
-__all__ = ["columns_of", "events_of", "find_tree", "identify", "open_root", "trees_of"]
+__all__ = ["RootInput", "events_of", "find_tree", "identify", "open_root", "trees_of"]
 
 _HEAD: Final = 100
 
@@ -43,32 +46,43 @@ def identify(url: str) -> tuple[str, int]:
     if not size:
         raise DataError("is empty (0 bytes)", where=url, action="fetch it again")
     if head[:4] == b"root" and len(head) == _HEAD:
-        # The header's last fields; seeks have 8 bytes, not 4, in files beyond 2 GB.
-        at = 59 if int.from_bytes(head[4:8], "big") >= 1_000_000 else 47
-        return str(uuid.UUID(bytes=head[at : at + 16])), size
+        return identity(head), size
     with path.open("rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}", size
 
 
-@contextmanager
-def open_root(ref: FileRef) -> Iterator[Any]:
-    """An input as uproot's file object; all that goes wrong inside becomes one :class:`DataError`."""
-    import uproot
+@dataclass(frozen=True, slots=True)
+class RootInput:
+    """An open input: uproot's file, and the connection if it is remote."""
 
+    file: Any
+    remote: RemoteFile | None
+
+    @property
+    def bytes_read(self) -> int:
+        """Over the network, or from the disk."""
+        if self.remote is not None:
+            return self.remote.received
+        return int(self.file.file.source.num_requested_bytes)
+
+    @property
+    def size(self) -> int:
+        return int(self.file.file.fEND) if self.remote is None else self.remote.size
+
+
+@contextmanager
+def open_root(ref: FileRef) -> Iterator[RootInput]:
+    """An open input; all that goes wrong inside becomes one :class:`DataError`."""
     restore_models()
     with reading(ref.url):
-        local = {} if "://" in ref.url else {"handler": uproot.MultithreadedFileSource, "num_workers": 1}
-        # As a dictionary: a colon in a path is then part of its name.
-        with uproot.open({ref.url: None}, **local) as file:
-            size = int(file.file.fEND)
-            present = size if "://" in ref.url else Path(ref.url).stat().st_size
-            if present < size:
-                raise DataError(f"is truncated: {present} of {size} bytes", where=ref.url,
-                                action="fetch it again")  # fmt: skip
-            try:
-                yield file
-            finally:
-                restore_models()
+        file, remote = open_root_file(ref)
+        try:
+            yield RootInput(file, remote)
+        finally:
+            file.close()
+            if remote is not None:
+                remote.close()
+            restore_models()
 
 
 def trees_of(file: Any) -> list[str]:
@@ -97,16 +111,9 @@ def find_tree(file: Any, name: str | None, *, where: str) -> Any:
     return file[name]
 
 
-def columns_of(tree: Any) -> frozenset[str]:
-    """Names of all columns at any depth."""
-    if hasattr(tree, "branches"):
-        return frozenset(tree.keys(recursive=True, full_paths=False))
-    return frozenset(tree.keys())
-
-
 def resolve(tree: Any, needs: Needs, *, where: str) -> dict[tuple[str, ...], str]:
     """The column behind each name of a query: ``e.jets.pt`` is ``jets.pt`` if there is one, else ``jets``."""
-    present = columns_of(tree)
+    present = branch_names(tree)
     if needs.everything:
         return {(name,): name for name in _whole(tree)}
     found: dict[tuple[str, ...], str] = {}
@@ -132,10 +139,13 @@ def _whole(tree: Any) -> Iterable[str]:
     )
 
 
-def events_of(tree: Any, needs: Needs, *, where: str) -> ak.Array:
+def events_of(tree: Any, needs: Needs, *, where: str, remote: RemoteFile | None = None) -> ak.Array:
     """The columns a query names, as one record an event."""
     columns: dict[str, Any] = {}
-    for path, name in resolve(tree, needs, where=where).items():
+    names = resolve(tree, needs, where=where)
+    if remote is not None:
+        bring(remote, tree, list(names.values()), 0, int(tree.num_entries))
+    for path, name in names.items():
         with reading(where, f" at branch {name!r}"):
             array = tree[name].array(library="ak")
         inside = columns

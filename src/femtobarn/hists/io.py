@@ -12,10 +12,10 @@ import numpy as np
 
 from femtobarn.errors import StoreError
 from femtobarn.hists.accumulate import Histogram, Key
-from femtobarn.hists.sparse import Sparse, read_sparse_entry, sparse_entries
+from femtobarn.hists.sparse import Sparse, is_sparse_entry, read_sparse_entry, sparse_entries
 from femtobarn.hists.spec import Axis, HistSpec
 from femtobarn.hists.spectra import Spectra
-from femtobarn.hists.survey_io import read_surveys, survey_entries
+from femtobarn.hists.survey_io import read_surveys, survey_entries, survey_names
 
 __all__ = ["read_hists", "read_sparse", "read_spectra", "to_hist", "write_hists"]
 
@@ -136,9 +136,11 @@ def read_hists(path: Path) -> dict[str, Histogram]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".json") for name in archive.namelist() if name.endswith(".json")]
-            # Names with a slash are spectra of a survey, or histograms without categories.
-            for name in (name for name in names if "/" not in name):
-                found[name] = _from_hist(name, hist.Hist(uhi.io.zip.read(archive, name)))
+            surveys = survey_names(names)
+            for name in (name for name in names if not name.startswith(surveys)):
+                content = uhi.io.zip.read(archive, name)
+                if not is_sparse_entry(content):
+                    found[name] = _from_hist(name, hist.Hist(content))
     except (OSError, zipfile.BadZipFile, KeyError) as error:
         raise StoreError(
             f"cannot be read as histograms: {error}", where=str(path), action="repeat the run or its merge"

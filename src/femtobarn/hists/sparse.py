@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from femtobarn.hists.accumulate import _add, _fill, _two_sum
 from femtobarn.hists.spec import Axis, regular, variable
 
-__all__ = ["Sparse", "read_sparse_entry", "sparse_entries"]
+__all__ = ["Sparse", "is_sparse_entry", "read_sparse_entry", "sparse_entries"]
 
 Array = NDArray[np.float64]
 #: Below this filled share a histogram of several axes is stored sparse.
@@ -179,9 +179,14 @@ def _axis(axis: Axis) -> dict[str, Any]:
     return {"type": "variable", "edges": list(axis.edges)} | flow | about
 
 
+def is_sparse_entry(content: dict[str, Any]) -> bool:
+    """Whether an entry of the zip is a histogram without categories."""
+    return bool(content.get("metadata", {}).get("kind") == _KIND)
+
+
 def read_sparse_entry(content: dict[str, Any]) -> Sparse | None:
     """A histogram as UHI reads it from the zip; None for an entry of another kind."""
-    if content.get("metadata", {}).get("kind") != _KIND:
+    if not is_sparse_entry(content):
         return None
     axes = tuple(_read_axis(axis) for axis in content["axes"])
     storage = content["storage"]

@@ -91,7 +91,7 @@ def find_bit(
     Parameters
     ----------
     wanted : int or str
-        A number is taken as it is.
+        A number is taken as it is.  ``Leg2`` is ``2e`` where NanoAOD has no bit for it (before v13).
     kind : int
         |id| of the objects: 11, 13 or 22.
     title : str
@@ -116,6 +116,9 @@ def find_bit(
         source = source or "table of NanoAOD v5-v12"
     by_key = {_key(name): bit for name, bit in known.items()}
     key = _key(wanted)
+    if key == "leg2" and not any(key in name for name in by_key):
+        # Before v13 there was one bit for the last filter of a trigger with two electrons.
+        key = "2e"
     for fits in (str.__eq__, str.startswith, str.__contains__):
         found = {bit for name, bit in by_key.items() if fits(name, key)}
         if len(found) == 1:

@@ -28,7 +28,7 @@ from femtobarn.kernels.jagged import Jagged
 from femtobarn.read.columns import Column, widened
 from femtobarn.read.source import Source
 
-__all__ = ["CachedColumns", "load_column", "save_column"]
+__all__ = ["CachedColumns", "is_sound", "load_column", "save_column"]
 
 log: Final = logging.getLogger("femtobarn.read")
 
@@ -132,6 +132,15 @@ def load_column(folder: Path, key: str, shared: dict[str, NDArray[Any]]) -> Colu
         log.warning("kept column %s is damaged (%s); it will be read again", path, error)
         path.unlink(missing_ok=True)
         return None
+
+
+def is_sound(path: Path) -> bool:
+    """Whether an entry holds what was saved."""
+    try:
+        _load(path)
+    except (ValueError, KeyError, OSError, struct.error):
+        return False
+    return True
 
 
 def _place(folder: Path, key: str) -> Path:

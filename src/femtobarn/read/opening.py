@@ -20,7 +20,7 @@ from femtobarn.read.schema import RAW, Schema, find_schema, schema_names
 from femtobarn.read.source import RootTree, Source, branch_names, either, reading
 from femtobarn.records import FileRef
 
-__all__ = ["open_source"]
+__all__ = ["open_root_file", "open_source"]
 
 
 def open_source(ref: FileRef, schemas: Sequence[str] = ()) -> Source:
@@ -71,21 +71,10 @@ def _check_local(url: str) -> None:
 
 
 def _open_root(ref: FileRef, candidates: Sequence[Schema]) -> Source:
-    import uproot
-
     restore_models()
     try:
-        remote = RemoteFile(ref) if "://" in ref.url else None
-        # Plain reads: half the time of the default road through fsspec and asyncio, and unlike a memory
-        # map no signal kills the process when the file shrinks under it.
-        handler = {"handler": uproot.MultithreadedFileSource, "num_workers": 1}
-        if remote is not None:
-            handler = {"handler": remote_handler(), "remote": remote}
-        file = None
+        file, remote = open_root_file(ref)
         try:
-            file = uproot.open({ref.url: None}, **handler)
-            size = Path(ref.url).stat().st_size if remote is None else remote.size
-            _check_complete(ref, file, size)
             return _choose(ref, file, candidates, remote)
         except BaseException:
             for each in (file, remote):
@@ -94,6 +83,32 @@ def _open_root(ref: FileRef, candidates: Sequence[Schema]) -> Source:
             raise
     finally:
         restore_models()
+
+
+def open_root_file(ref: FileRef) -> tuple[Any, RemoteFile | None]:
+    """A ROOT file as uproot sees it, local or remote; whole, as far as its own header tells.
+
+    To be called between two :func:`~femtobarn.read.models.restore_models`; both results are to be closed.
+    """
+    import uproot
+
+    remote = RemoteFile(ref) if "://" in ref.url else None
+    # Plain reads: half the time of the default road through fsspec and asyncio, and unlike a memory
+    # map no signal kills the process when the file shrinks under it.
+    handler = {"handler": uproot.MultithreadedFileSource, "num_workers": 1}
+    if remote is not None:
+        handler = {"handler": remote_handler(), "remote": remote}
+    file = None
+    try:
+        file = uproot.open({ref.url: None}, **handler)
+        size = Path(ref.url).stat().st_size if remote is None else remote.size
+        _check_complete(ref, file, size)
+    except BaseException:
+        for each in (file, remote):
+            if each is not None:
+                each.close()
+        raise
+    return file, remote
 
 
 def _check_complete(ref: FileRef, file: Any, size: int) -> None:

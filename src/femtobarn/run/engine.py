@@ -52,6 +52,15 @@ class Summary:
     def complete(self) -> bool:
         return self.failed == 0 and self.missing == 0
 
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Summary:
+        """Back from the manifest's ``ledger`` section."""
+        parts, events = raw["parts"], raw["events"]
+        return cls(
+            parts["total"], parts["done"], parts["cached"], parts["failed"], events["expected"],
+            events["processed"], raw["lost_fraction"], raw["bytes_read"], raw["wall_s"], raw["cpu_s"],
+        )  # fmt: skip
+
     def to_json(self) -> dict[str, Any]:
         """The manifest's ``ledger`` section."""
         return {

@@ -6,7 +6,7 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -23,7 +23,7 @@ from femtobarn.run.fingerprint import source_fingerprint
 from femtobarn.run.plan import FilePlan
 from femtobarn.run.store import Store
 
-__all__ = ["Job", "Task", "TaskResult", "Worker"]
+__all__ = ["Job", "Task", "TaskResult", "Worker", "stamped"]
 
 _OPEN_FILES: Final = 8
 
@@ -243,6 +243,11 @@ class Worker:
         )
 
 
+def stamped(job: Job) -> Job:
+    """A job that says which code its workers must have: that of this process."""
+    return replace(job, version=femtobarn.__version__, source=source_fingerprint(find_analysis(job.analysis)))
+
+
 def _refuse_other_code(job: Job, analysis: Analysis) -> None:
     """A worker that runs other code than the run would make other results."""
     theirs = {"femtobarn": job.version, f"source of {analysis.name}": job.source}
@@ -252,7 +257,8 @@ def _refuse_other_code(job: Job, analysis: Analysis) -> None:
             raise FemtobarnError(
                 f"the worker has another {name} ({mine[name][:12]}) than the run ({wanted[:12]})",
                 where=socket.gethostname(),
-                action="give the workers the environment of the run (site file: setup, python)",
+                action="give the workers the environment of the run (site file: setup, image, ship, python), "
+                "and do not edit code while a run goes on",
             )
 
 

@@ -6,17 +6,18 @@ is asked, is the *probe*.  The share of probes that pass a filter is its efficie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from femtobarn.analyses.tagprobe import figures, results
+from femtobarn.analyses.tagprobe import results
 from femtobarn.analyses.tagprobe.declared import columns
 from femtobarn.analyses.tagprobe.energy import process_energy
 from femtobarn.analyses.tagprobe.inputs import prepare
 from femtobarn.analyses.tagprobe.methods import run_method
 from femtobarn.analyses.tagprobe.parameters import TagProbeParameters
 from femtobarn.analyses.tagprobe.selection import select
-from femtobarn.analysis import Analysis, Context, Resource
+from femtobarn.analysis import Analysis, Context, Resource, Stored
 from femtobarn.catalog import read_golden_json
 from femtobarn.outcome import Outcome
 from femtobarn.physics.pileup import PileupWeights, density_ratio, read_pileup, read_pileup_histogram
@@ -85,6 +86,13 @@ class _Ratio:
         return density_ratio(read_pileup_histogram(path), self._simulation)
 
 
+def figures(stored: Stored, fitted: Mapping[str, Any]) -> Iterator[Any]:
+    """All figures; the plotting library is loaded when there is something to draw."""
+    from femtobarn.analyses.tagprobe.figures import figures as draw
+
+    return draw(stored, fitted)
+
+
 analysis = Analysis(
     name="tagprobe",
     title="Tag and probe",
@@ -101,7 +109,7 @@ analysis = Analysis(
     yields=results.yields,
     tables=results.tables,
     files=results.files,
-    figures=figures.figures,
+    figures=figures,
     headline=results.headline,
     verdict=results.verdict,
 )

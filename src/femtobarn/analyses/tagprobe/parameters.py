@@ -14,8 +14,9 @@ from femtobarn.analyses.tagprobe.workflows import RESONANCES, WORKFLOWS, Resonan
 from femtobarn.analysis import Parameters
 from femtobarn.errors import nearest
 from femtobarn.hists import Axis, regular, variable
+from femtobarn.stats.sideband import subtract_sidebands
 
-__all__ = ["DEFAULT_BINS", "Method", "TagProbeParameters", "TagTrigger", "file_safe"]
+__all__ = ["DEFAULT_BINS", "Method", "Sidebands", "TagProbeParameters", "TagTrigger", "file_safe"]
 
 METHODS: Final = (
     "get_tnp_arrays",
@@ -70,6 +71,17 @@ class TagTrigger(_Frozen):
         default=30.0, description="threshold of the trigger object", json_schema_extra={"unit": "GeV"}
     )
     bit: int | str = Field(default=1, description="filter bit, by number or name")
+
+
+class Sidebands(_Frozen):
+    """Mass windows of the sideband subtraction."""
+
+    peak: tuple[float, float] = Field(default=(81.0, 101.0), description="where the signal is",
+                                      json_schema_extra={"unit": "GeV"})  # fmt: skip
+    low: tuple[float, float] = Field(default=(60.0, 75.0), description="below it",
+                                     json_schema_extra={"unit": "GeV"})  # fmt: skip
+    high: tuple[float, float] = Field(default=(107.0, 122.0), description="above it",
+                                      json_schema_extra={"unit": "GeV"})  # fmt: skip
 
 
 Regions = dict[str, tuple[float, float]]
@@ -205,6 +217,9 @@ class TagProbeParameters(Parameters):
         (), description="calibration: events need one of the triggers that start so"
     )
     avoid_ecal_transition: bool = Field(False, description="calibration: none in the gap")
+    sidebands: Sidebands | None = Field(
+        None, description="mass windows; adds tables/efficiency_sideband of histograms with a mass axis"
+    )
     binning: dict[str, tuple[float, ...]] = Field({}, description="<variable>_bins -> edges")
 
     @model_validator(mode="before")
@@ -254,6 +269,7 @@ class TagProbeParameters(Parameters):
             if method.histograms:
                 for name in self.variables(method):
                     self.axis(name)
+                self._check_sidebands(method)
         if self.source.source == "pairs":
             missing = [
                 n for n in ("tag_pt", "tag_eta", "probe_pt", "probe_eta", "mass") if n not in self.columns
@@ -261,6 +277,13 @@ class TagProbeParameters(Parameters):
             if missing:
                 raise ValueError(f"columns: {', '.join(missing)} must be named")
         return self
+
+    def _check_sidebands(self, method: Method) -> None:
+        if self.sidebands is not None and not method.cut_and_count:
+            edges = np.asarray(self.mass_axis().edges)
+            nothing = np.zeros(len(edges) - 1)
+            one = self.sidebands
+            subtract_sidebands(edges, nothing, nothing, one.peak, (one.low, one.high))
 
     @property
     def source(self) -> Workflow:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femtobarn.analyses.tagprobe.methods import folder_of
-from femtobarn.analyses.tagprobe.parameters import Method, TagProbeParameters, file_safe
+from femtobarn.analyses.tagprobe.parameters import Method, Sidebands, TagProbeParameters, file_safe
 from femtobarn.analyses.tagprobe.weights import GENERATOR_SUM, NORMALISED
 from femtobarn.analysis import Stored
 from femtobarn.hists import Compensated, Sparse
@@ -18,6 +18,7 @@ from femtobarn.kernels.jagged import Jagged
 from femtobarn.outcome import Outcome, Shard
 from femtobarn.physics.filterbits import KINDS
 from femtobarn.stats.intervals import weighted_efficiency
+from femtobarn.stats.sideband import subtract_sidebands
 
 __all__ = ["efficiencies", "files", "headline", "settle", "tables", "verdict", "yields"]
 
@@ -163,15 +164,15 @@ def _number(value: float) -> float | None:
 
 
 def _histograms(
-    stored: Stored, dataset: str, method: Method, name: str
+    stored: Stored, dataset: str, method: Method, name: str, *, mass: bool = False
 ) -> Iterator[tuple[str, Sparse, Sparse]]:
-    """Name within the filter, passing and failing histogram, without the mass axis."""
+    """Name within the filter, passing and failing histogram; summed over the mass unless it is wanted."""
     place = f"{folder_of(dataset)}/{method.label}/{file_safe(name)}/"
     for path, histogram in sorted(stored.outcome.sparse.items()):
         if path.startswith(place) and path.endswith("passing"):
             inner = path.removeprefix(place).removesuffix("passing").rstrip("/")
             failing = stored.outcome.sparse[path.removesuffix("passing") + "failing"]
-            axes = [axis.name for axis in histogram.axes if axis.name != "mll"]
+            axes = [axis.name for axis in histogram.axes if mass or axis.name != "mll"]
             yield inner or "nd", histogram.project(*axes), failing.project(*axes)
 
 
@@ -190,24 +191,67 @@ def _of_histogram(about: Mapping[str, Any], passing: Sparse, failing: Sparse) ->
     return _rows(about, bins, wp[index], wf[index], p2[index], f2[index])
 
 
+def subtracted(stored: Stored) -> list[dict[str, Any]]:
+    """Rows of ``tables/efficiency_sideband``: the background under the peak taken off, bin by bin."""
+    parameters: TagProbeParameters = stored.parameters
+    windows = parameters.sidebands
+    if windows is None:
+        return []
+    rows = []
+    for dataset in stored.datasets:
+        for method in parameters.methods:
+            if method.cut_and_count or not method.histograms:
+                continue
+            for name in method.filter:
+                about = {"method": method.label, "dataset": dataset.name, "filter": name}
+                for hist, passing, failing in _histograms(stored, dataset.name, method, name, mass=True):
+                    rows += _signal_rows(about | {"hist": hist}, passing, failing, windows)
+    return rows
+
+
+def _signal_rows(
+    about: Mapping[str, Any], passing: Sparse, failing: Sparse, windows: Sidebands
+) -> list[dict[str, Any]]:
+    edges = np.asarray(passing.axes[-1].edges)
+    names = [axis.name for axis in passing.axes[:-1]]
+    inner = tuple(slice(1, -1) for _ in names)
+    sides = (windows.low, windows.high)
+    found = [
+        subtract_sidebands(edges, values[..., 1:-1], variances[..., 1:-1], windows.peak, sides)
+        for values, variances in (passing.dense(), failing.dense())
+    ]
+    whole = [(np.array([value.sum()]), np.array([variance.sum()])) for value, variance in found]
+    rows = _rows(about, [None], whole[0][0], whole[1][0], whole[0][1], whole[1][1])
+    (wp, p2), (wf, f2) = ((value[inner], variance[inner]) for value, variance in found)
+    places = [place for place in np.ndindex(wp.shape) if p2[place] or f2[place]]
+    index = tuple(np.array(places, dtype=np.int64).reshape(-1, wp.ndim).T)
+    bins = [
+        {axis.name: [axis.edges[i], axis.edges[i + 1]] for axis, i in zip(passing.axes, place, strict=False)}
+        for place in places
+    ]
+    return rows + _rows(about, bins, wp[index], wf[index], p2[index], f2[index])
+
+
 def tables(stored: Stored) -> dict[str, dict[str, list[Any]]]:
     """``efficiency.csv``; the bin as text, one column an end would differ from method to method."""
-    rows = efficiencies(stored)
-    if not rows:
-        return {}
+    found = {"efficiency": efficiencies(stored), "efficiency_sideband": subtracted(stored)}
+    return {name: _as_columns(rows) for name, rows in found.items() if rows}
+
+
+def _as_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     out: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in _COLUMNS}
     out["bin"] = ["" if one is None else "; ".join(f"{k} {v[0]:g} to {v[1]:g}" for k, v in one.items())
                   for one in out["bin"]]  # fmt: skip
     out["hist"] = [one or "" for one in out["hist"]]
-    return {"efficiency": out}
+    return out
 
 
 def files(stored: Stored) -> Iterator[tuple[str, bytes]]:
-    """``efficiency.json``."""
-    rows = efficiencies(stored)
-    if rows:
-        content = {"schema_version": _SCHEMA, "rows": rows}
-        yield "tables/efficiency.json", (json.dumps(content, sort_keys=True, allow_nan=False) + "\n").encode()
+    """``efficiency.json``, and ``efficiency_sideband.json`` where asked for."""
+    for name, rows in (("efficiency", efficiencies(stored)), ("efficiency_sideband", subtracted(stored))):
+        if rows:
+            text = json.dumps({"schema_version": _SCHEMA, "rows": rows}, sort_keys=True, allow_nan=False)
+            yield f"tables/{name}.json", (text + "\n").encode()
 
 
 # -- in words -------------------------------------------------------------------------------------------
