@@ -148,7 +148,7 @@ def test_executors(name):
          "4: parameters.release: is 'y', but release is 'x'"),
         ("analysis: a\nexecution: fast", "2: execution: must be a table of name: value, not 'fast'"),
         ("analysis: a\nexecution:\n  wokers: 1",
-         "3: execution.wokers: unknown key (did you mean 'workers'?)"),
+         "3: execution.wokers: unknown key (did you mean 'workers' or 'cores'?)"),
         ("analysis: a\nexecution:\n  workers: true", "3: execution.workers: must be an integer, not true"),
         ("analysis: a\nexecution:\n  workers: 0", "3: execution.workers: must be >= 1, not 0"),
         ("analysis: a\nexecution:\n  workers:\n    two",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -155,7 +158,7 @@ class Command:
 
     def __call__(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         process = self.start(*arguments)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=400)
         assert process.returncode == code, err
         assert "Traceback" not in err
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
@@ -166,7 +169,7 @@ def femtobarn() -> Command:
     return Command()
 
 
-def wait_for(condition, *, seconds: float = 60) -> None:
+def wait_for(condition, *, seconds: float = 300) -> None:
     """Until something is true; a test that waits in vain fails."""
     end = time.monotonic() + seconds
     while not condition():
@@ -189,3 +192,92 @@ def tools():
         write_events = staticmethod(write_events)
 
     return Tools
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+CONFIGURATION = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+SlurmctldPort={port}
+SlurmdPort={other}
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+AccountingStorageType=accounting_storage/none
+ReturnToService=2
+MinJobAge=2
+SchedulerType=sched/builtin
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0,sched_max_job_start=0
+KillWait=2
+CompleteWait=0
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=4000 State=UNKNOWN
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory):
+    """A Slurm of one node, started without systemd; its configuration file."""
+    names = ("munged", "slurmctld", "slurmd", "sbatch", "sinfo")
+    programs = {name: shutil.which(name, path="/usr/sbin:/usr/bin") for name in names}
+    absent = [name for name, path in programs.items() if path is None]
+    if absent:
+        pytest.skip(f"needs {', '.join(absent)} (Debian: slurm-wlm and munge)")
+    if os.geteuid() != 0:
+        pytest.skip("Slurm's daemons are started as root")
+    folder = tmp_path_factory.mktemp("slurm")
+    for name in ("state", "spool"):
+        (folder / name).mkdir()
+    key = folder / "munge.key"
+    key.write_bytes(os.urandom(1024))
+    key.chmod(0o400)
+    host = socket.gethostname().split(".")[0]
+    configuration = folder / "slurm.conf"
+    values = {
+        "host": host,
+        "folder": folder,
+        "port": free_port(),
+        "other": free_port(),
+        "cpus": os.cpu_count(),
+    }
+    configuration.write_text(CONFIGURATION.format(**values))
+    environment = os.environ | {"SLURM_CONF": str(configuration)}
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context((folder / "log").open("ab"))
+
+        def start(*command):
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+
+        files = {"socket": "munge.socket", "key-file": "munge.key", "pid-file": "munge.pid",
+                 "log-file": "munge.log", "seed-file": "munge.seed"}  # fmt: skip
+        start(
+            programs["munged"], "--force", "--foreground", *(f"--{k}={folder}/{v}" for k, v in files.items())
+        )
+        end = time.monotonic() + 20
+        while not (folder / "munge.socket").exists() and time.monotonic() < end:
+            time.sleep(0.1)
+        start(programs["slurmctld"], "-D")
+        start(programs["slurmd"], "-D")
+        while time.monotonic() < end:
+            command = [programs["sinfo"], "-h", "-o", "%T"]
+            said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            if said.stdout.strip() in ("idle", "mixed"):
+                yield configuration
+                return
+            time.sleep(0.3)
+        pytest.skip(f"Slurm does not come up here: {(folder / 'log').read_text()[-300:]}")

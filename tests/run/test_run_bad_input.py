@@ -89,7 +89,7 @@ def test_a_corrupted_basket_fails_its_part_alone(toy, tmp_path):
 def test_everything_lost_is_never_allowed(toy, tmp_path):
     for file in toy.folder.glob("*.root"):
         file.write_bytes(b"")
-    with pytest.raises(LossError, match=r"3 of 3 parts failed: 100\.00%"):
+    with pytest.raises(LossError, match=r"of 3 parts 3 failed: 100\.00%"):
         toy.run(tmp_path / "run", allow_missing=True)
 
 
@@ -155,7 +155,7 @@ def test_a_file_that_is_replaced_while_it_is_open(toy, tmp_path, tools):
 
         return progress
 
-    with pytest.raises(LossError, match=r"4 of 17 parts failed.*\n.*signal_b.root: changed"):
+    with pytest.raises(LossError, match=r"of 17 parts 4 failed.*\n.*signal_b.root: changed"):
         api.run(toy.request(tmp_path / "run"), process_only=True, progress=replace)
 
 

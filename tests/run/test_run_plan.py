@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from femtobarn import api
 from femtobarn.errors import ConfigError, StoreError, UsageError
 from femtobarn.records import Dataset, FileRef
+from femtobarn.run import plan as plan_module
 from femtobarn.run.plan import FilePlan, Plan, Sizing, _Cutter
 from femtobarn.run.planfile import from_json, read_plan, to_text
 
@@ -158,3 +159,19 @@ def test_a_run_can_be_resumed_from_anywhere(toy, tmp_path, monkeypatch):
     assert api.resume(toy.folder / "run").result.summary.done == 17
     (toy.folder / "run").rename(tmp_path / "moved")
     assert api.resume(tmp_path / "moved").result.summary.done == 17
+
+
+def test_planning_remote_files_again_opens_none(toy, tmp_path, monkeypatch, loopback):
+    """What a remote file told is remembered by address, size and ETag or time; a change is noticed."""
+    server = loopback(toy.folder)
+    request = toy.request(tmp_path, files=[f"data={server.url}/data_a.root"])
+    _, first = api.plan(request)
+    assert first.events == 120
+    opened = []
+    real = plan_module.open_source
+    monkeypatch.setattr(plan_module, "open_source", lambda *a: opened.append(a) or real(*a))
+    assert api.plan(request)[1] == first
+    assert opened == []
+    (toy.folder / "signal_a.root").replace(toy.folder / "data_a.root")
+    assert api.plan(request)[1].events == 430
+    assert len(opened) == 1

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import femtobarn
 from femtobarn.api.fit_files import FIT, fit_drawings, is_fit, stored_model, write_fit_tables
+from femtobarn.api.outputs import reads_run, writes_run
 from femtobarn.api.results import refit
 from femtobarn.errors import DataError, FitError, UsageError, nearest
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_json, write_text
@@ -22,6 +23,7 @@ __all__ = ["draw_fit", "fit", "fit_directory"]
 _MODEL_FILES: Final = (".json", ".yml", ".yaml")
 
 
+@writes_run
 def fit(
     path: str | Path,
     options: FitOptions | None = None,
@@ -70,6 +72,7 @@ def _neither(source: Path) -> DataError | UsageError:
     )
 
 
+@reads_run
 def fit_directory(path: str | Path, out: str | Path | None = None) -> Path:
     """Where a fit is written: ``out``, else a run itself, else ``<stem>_fit``."""
     source = Path(path)

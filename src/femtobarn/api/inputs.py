@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,14 +11,14 @@ from femtobarn.analysis import Analysis, find_analysis
 from femtobarn.catalog import RELEASES, datasets_from_files, read_fileset
 from femtobarn.catalog.addresses import is_address, split_name
 from femtobarn.config.parameters import read_parameters
-from femtobarn.config.runfile import RunFile, read_run_file, resolve_files, resolve_path
+from femtobarn.config.runfile import Execution, RunFile, read_run_file, resolve_files, resolve_path
 from femtobarn.errors import UsageError, nearest
 from femtobarn.records import Dataset
 from femtobarn.run.directory import RunSettings
 from femtobarn.run.plan import Sizing
 from femtobarn.run.resources import Resources
 
-__all__ = ["Request", "Resolved", "by_release", "resolve"]
+__all__ = ["Request", "Resolved", "by_release", "datasets_of", "resolve"]
 
 _NOTHING_ASKED: Final = Resources()
 _RUN_FILE: Final = (".yaml", ".yml", ".json")
@@ -54,10 +54,12 @@ class Request:
     workers: int | None = None
     site: str | None = None
     resources: Resources = _NOTHING_ASKED
+    voms: str | None = None
     part_events: int | None = None
     part_bytes: int | None = None
     max_files: int | None = None
     max_events: int | None = None
+    steps_per_part: int | None = None
     allow_missing: bool = False
     fresh: bool = False
     cache: str | None = None
@@ -78,6 +80,7 @@ class Resolved:
     workers: int | None
     site: str | None
     resources: Resources
+    voms: str | None
     out: str | None
     allow_missing: bool
     fresh: bool
@@ -85,8 +88,12 @@ class Resolved:
     command: tuple[str, ...] = field(default=())
 
 
-def resolve(request: Request) -> Resolved:
-    """Understand a request, or say everything that is wrong with it."""
+def resolve(request: Request, known: tuple[tuple[Dataset, ...], Mapping[str, Any]] | None = None) -> Resolved:
+    """Understand a request, or say everything that is wrong with it.
+
+    ``known`` are datasets (and how they were named) that a plan has fixed already: jobs elsewhere must
+    not look for files again.
+    """
     file, folder = _run_file(request.what)
     source = file.analysis if file is not None else request.what
     if folder is not None and source.endswith(".py") and not Path(source).exists():
@@ -95,7 +102,7 @@ def resolve(request: Request) -> Resolved:
         source = str(Path(source).absolute())
     analysis = find_analysis(source)
     parameters = _parameters(analysis, request, file)
-    datasets, inputs = _datasets(request, file, folder, analysis, parameters)
+    datasets, inputs = known if known is not None else _datasets(request, file, folder, analysis, parameters)
     execution = file.execution if file is not None else None
 
     def pick(flag: Any, name: str) -> Any:
@@ -106,13 +113,15 @@ def resolve(request: Request) -> Resolved:
         part_bytes=pick(request.part_bytes, "part_bytes") or Sizing().part_bytes,
         max_files=pick(request.max_files, "max_files"),
         max_events=pick(request.max_events, "max_events"),
+        steps_per_part=request.steps_per_part,
     )
     settings = RunSettings(
         analysis=source,
         parameters=parameters.model_dump(mode="json"),
         inputs=inputs,
         sizing={"part_events": sizing.part_events, "part_bytes": sizing.part_bytes,
-                "max_files": sizing.max_files, "max_events": sizing.max_events},
+                "max_files": sizing.max_files, "max_events": sizing.max_events,
+                "steps_per_part": sizing.steps_per_part},
         model=dict(file.model or {}) if file is not None else dict(request.model),
     )  # fmt: skip
     return Resolved(
@@ -124,8 +133,9 @@ def resolve(request: Request) -> Resolved:
         settings=settings,
         executor=pick(request.executor, "executor") or "auto",
         workers=pick(request.workers, "workers"),
-        site=request.site,
-        resources=request.resources,
+        site=pick(request.site, "site"),
+        resources=request.resources.over(_resources(execution)),
+        voms=pick(request.voms, "voms"),
         out=request.out or (file.out if file is not None else None),
         allow_missing=request.allow_missing or bool(getattr(execution, "allow_missing", False)),
         fresh=request.fresh or bool(getattr(execution, "fresh", False)),
@@ -139,6 +149,17 @@ def _cache(kind: str | None) -> str:
         raise UsageError(f"there is no cache {kind!r}", near=nearest(str(kind), CACHES),
                          action="choose one of " + ", ".join(CACHES))  # fmt: skip
     return kind or "outcomes"
+
+
+def datasets_of(files: Sequence[str], fileset: str | None, *, shared: bool = False) -> tuple[Dataset, ...]:
+    """The datasets behind ``--files`` or ``--fileset`` (``shared``: which may have files in common)."""
+    return read_fileset(Path(fileset), shared=shared) if fileset else datasets_from_files(files)
+
+
+def _resources(execution: Execution | None) -> Resources:
+    """What the run file asks for."""
+    names = [item.name for item in fields(Resources)]
+    return Resources(**{name: getattr(execution, name, None) for name in names})
 
 
 def _absolute(option: str) -> str:
@@ -185,11 +206,11 @@ def _datasets(
         raise UsageError("--files and --fileset exclude each other", action="put all files into the fileset")
     # Absolute, so that the run can be resumed from anywhere and its parts be processed by any machine.
     if fileset:
-        path = Path(fileset).absolute()
-        return read_fileset(path), {"fileset": str(path)}
+        fileset = str(Path(fileset).absolute())
+        return datasets_of((), fileset, shared=analysis.shared_files), {"fileset": fileset}
     if files:
         files = [_absolute(option) for option in files]
-        return datasets_from_files(files), {"files": files}
+        return datasets_of(files, None), {"files": files}
     sources = analysis.sources(parameters)
     if sources:
         release = str(getattr(parameters, "release", ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import select
 import signal
 import sys
 from typing import Any
@@ -65,6 +66,7 @@ def run_app() -> int:
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s: %(message)s"
     )
+    logging.getLogger("femtobarn.notice").setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
     for noisy in ("matplotlib", "fontTools", "numba", "asyncio", "fsspec", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -86,10 +88,19 @@ def run_app() -> int:
         show_near(f"stopped by {signal.Signals(stop.number).name}", (), _how_to_go_on(stop))
         return 128 + stop.number
     except BrokenPipeError:
+        if not _nobody_reads():
+            raise  # some other pipe or connection: not the end that anybody wished for
         # The reader of our output went away (``| head``); nothing to say to anybody.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return int(code or 0)
+
+
+def _nobody_reads() -> bool:
+    """Whether the reader of standard output is gone."""
+    asked = select.poll()
+    asked.register(sys.stdout.fileno(), select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0))
 
 
 def _how_to_go_on(stop: _Stopped) -> str:

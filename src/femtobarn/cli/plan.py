@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from femtobarn.cli import options as o
 from femtobarn.cli.screen import answer, say, show_json, show_table
+
+if TYPE_CHECKING:
+    from femtobarn.run.estimate import Estimate
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -24,6 +27,13 @@ def plan(
     part_bytes: o.PartBytes = None,
     max_files: o.MaxFiles = None,
     max_events: o.MaxEvents = None,
+    opening: Annotated[
+        bool, typer.Option("--open/--no-open", help="--no-open: only what fileset or catalogue state")
+    ] = True,
+    workers: Annotated[int, typer.Option(help="for the time that --no-open estimates")] = 1,
+    like: Annotated[
+        str | None, typer.Option(metavar="RUN", help="a finished run with the speed to expect")
+    ] = None,
     cache_remote: o.CacheRemote = None,
     per_host: o.PerHost = None,
     snapshot: o.Snapshot = None,
@@ -38,6 +48,9 @@ def plan(
         part_events=part_events, part_bytes=o.parse_bytes(part_bytes),
         max_files=max_files, max_events=max_events,
     )  # fmt: skip
+    if not opening:
+        _show_estimate(api.estimated(request, workers=workers, like=like), as_json=json)
+        return
     _, planned = api.plan(request)
     if json:
         show_json(planned.to_json())
@@ -64,3 +77,23 @@ def plan(
         say(f"bad: {bad.error}")
     if planned.bad:
         raise typer.Exit(1)
+
+
+def _show_estimate(found: Estimate, *, as_json: bool) -> None:
+    if as_json:
+        show_json(found.to_json())
+        return
+    rows = [
+        [d.name, d.files, f"{d.bytes / 1e9:.1f}", "?" if d.events is None else d.events, d.parts]
+        for d in found.datasets
+    ]
+    show_table(("dataset", "files", "GB", "events", "parts"), rows)
+    hours = found.seconds / 3600
+    time = f"{hours:.1f} h" if hours >= 1 else f"{max(found.seconds / 60, 0.1):.1f} min"
+    answer(
+        f"{found.files} files, {found.bytes / 1e12:.2f} TB, {found.events} events in about {found.parts} "
+        f"parts; about {time} on {found.workers} workers"
+    )
+    if found.unsized:
+        say(f"{found.unsized} files have no stated size; they are not in these numbers")
+    say("no file was opened: columns, clusters and readable files are not known yet")

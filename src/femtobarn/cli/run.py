@@ -16,6 +16,7 @@ app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": 
     epilog="Example: femtobarn run h4l --release atlas-2020 --files 'data=data_*.4lep.root' --out RUN"
 )
 def run(
+    context: typer.Context,
     what: o.What,
     files: o.Files = None,
     fileset: o.Fileset = None,
@@ -25,6 +26,17 @@ def run(
     out: o.Out = None,
     executor: o.Executor = None,
     workers: o.Workers = None,
+    site: o.Site = None,
+    cores: o.Cores = None,
+    memory: o.Memory = None,
+    disk: o.Disk = None,
+    walltime: o.Walltime = None,
+    queue: o.Queue = None,
+    scaleout: o.Scaleout = None,
+    adaptive: o.Adaptive = None,
+    log_directory: o.LogDirectory = None,
+    dashboard_address: o.DashboardAddress = None,
+    voms: o.Voms = None,
     part_events: o.PartEvents = None,
     part_bytes: o.PartBytes = None,
     max_files: o.MaxFiles = None,
@@ -49,8 +61,9 @@ def run(
     request = api.Request(
         what=what, files=files or (), fileset=fileset, release=release,
         settings=[*(settings or ()), *([f"selection={selection}"] if selection else [])],
-        out=out, executor=executor, workers=workers, part_events=part_events,
-        part_bytes=o.parse_bytes(part_bytes), max_files=max_files, max_events=max_events,
+        out=out, executor=executor, workers=workers, site=site, resources=o.resources(context), voms=voms,
+        part_events=part_events, part_bytes=o.parse_bytes(part_bytes),
+        max_files=max_files, max_events=max_events,
         allow_missing=allow_missing, fresh=fresh, cache=cache, command=o.command_line(),
     )  # fmt: skip
     with progress() as bar:
@@ -65,6 +78,8 @@ def show_finished(finished: object, *, as_json: bool) -> None:
     if not isinstance(finished, Finished):
         raise TypeError("a finished run is expected")
     summary = finished.result.summary
+    for sentence in finished.warnings:
+        say(f"warning: {sentence}")
     if as_json:
         show_json({"run": str(finished.path), "headline": finished.headline, "ledger": summary.to_json()})
         return

@@ -66,7 +66,7 @@ def _bytes(value: Any) -> Any:
 
 
 def _executor(value: Any) -> Any:
-    if isinstance(value, str) and value not in EXECUTORS and not value.startswith("dask://"):
+    if isinstance(value, str) and value not in EXECUTORS and not value.startswith(("dask://", "dask/")):
         near = nearest(value, EXECUTORS)
         hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
         raise ValueError(f"unknown executor {value!r}{hint}; known: {', '.join(EXECUTORS)}, dask://HOST:PORT")
@@ -131,6 +131,28 @@ class Execution(_Strict):
     """Reuse nothing cached and replace an earlier run."""
     cache: Literal["outcomes", "columns"] | None = None
     """columns keeps what is read uncompressed, too, so that the next pass need not decompress it."""
+    site: str | None = None
+    """Where jobs go: a site that comes along, or a YAML file."""
+    cores: Count | None = None
+    """Cores of a job."""
+    memory: str | None = None
+    """Memory of a job, for example 2GiB."""
+    disk: str | None = None
+    """Scratch disk of a job, for example 2GiB."""
+    walltime: str | None = None
+    """Time limit of a job, for example 04:00:00 (in quotes)."""
+    queue: str | None = None
+    """Partition, queue or job flavour."""
+    scaleout: Count | None = None
+    """Number of workers or jobs."""
+    adaptive: bool | None = None
+    """Let a cluster grow with the work."""
+    log_directory: str | None = None
+    """Where jobs log."""
+    dashboard_address: str | None = None
+    """Of the Dask dashboard, [HOST:]PORT."""
+    voms: str | None = None
+    """Virtual organisation that the grid proxy must be of."""
 
 
 class RunFile(_Strict):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from femtobarn.errors import DataError, nearest
 from femtobarn.kernels.jagged import Jagged
 
-__all__ = ["Column", "Events", "to_column", "widened"]
+__all__ = ["Column", "Events", "to_column", "view_of", "widened"]
 
 Column = NDArray[Any] | Jagged
 
@@ -33,6 +33,18 @@ def to_column(array: Any) -> Column:
     layout = layout.to_ListOffsetArray64(start_at_zero=True)
     offsets = np.asarray(layout.offsets.data, dtype=np.int64)
     return Jagged(offsets, _values(ak.Array(layout.content)))
+
+
+def view_of(array: Any, view: str) -> Any:
+    """What is taken of lists in lists: the ``first`` value of each (0 in an empty one), or their ``count``.
+
+    The count is that of the inner lists of each event; without a view the array itself is returned.
+    """
+    import awkward as ak
+
+    if view == "first":
+        return ak.fill_none(ak.firsts(array, axis=2), 0, axis=1)
+    return ak.num(array, axis=1) if view == "count" else array
 
 
 def _values(array: Any) -> NDArray[Any]:

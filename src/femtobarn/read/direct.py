@@ -99,6 +99,7 @@ class DirectTree:
     """
 
     def __init__(self, file: RootBytes, key: Key) -> None:
+        self.title = key.title
         self._file = file
         self._data = file.payload(key)
         self._raw = self._data.tobytes()

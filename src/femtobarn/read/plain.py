@@ -71,6 +71,7 @@ class PlainTree:
         self.uuid = file.uuid
         self.size = file.size
         self.branches = tree.names
+        self.title = tree.title
         self._left: set[str] = set()
 
     def general(self) -> RootTree:
@@ -81,6 +82,9 @@ class PlainTree:
             file = uproot.open(self.ref.url, handler=uproot.MultithreadedFileSource, num_workers=1)
             self._general = RootTree(self.ref, file, self.tree, self.schema)
         return self._general
+
+    def branch_title(self, branch: str) -> str:
+        return self.general().branch_title(branch)
 
     def clusters(self, branches: Sequence[str] = ()) -> list[int]:
         with reading(self.ref.url, ": its clusters"):

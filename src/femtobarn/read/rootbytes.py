@@ -42,6 +42,7 @@ class Key:
 
     kind: str
     name: str
+    title: str
     cycle: int
     at: int
     length: int
@@ -140,7 +141,7 @@ def _key(data: bytes, at: int) -> tuple[Key, int]:
             at += 4
         texts.append(data[at : at + length].decode("utf-8", "replace"))
         at += length
-    return Key(texts[0], texts[1], cycle, seek, key_length, object_length, total - key_length), at
+    return Key(texts[0], texts[1], texts[2], cycle, seek, key_length, object_length, total - key_length), at
 
 
 def unpack_blocks(stored: Bytes, out: Bytes) -> None:

@@ -52,6 +52,15 @@ class Summary:
     def complete(self) -> bool:
         return self.failed == 0 and self.missing == 0
 
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Summary:
+        """Back from the manifest's ``ledger`` section."""
+        parts, events = raw["parts"], raw["events"]
+        return cls(
+            parts["total"], parts["done"], parts["cached"], parts["failed"], events["expected"],
+            events["processed"], raw["lost_fraction"], raw["bytes_read"], raw["wall_s"], raw["cpu_s"],
+        )  # fmt: skip
+
     def to_json(self) -> dict[str, Any]:
         """The manifest's ``ledger`` section."""
         return {
@@ -125,6 +134,7 @@ def execute(
     ledger: Path | None = None,
     parts: Sequence[Part] | None = None,
     salt: str = "",
+    keys: Sequence[str] | None = None,
     progress: Progress | None = None,
     columns: str = "",
 ) -> RunResult:
@@ -146,6 +156,9 @@ def execute(
         Only these parts of the plan.
     salt : str
         Set by ``--fresh``: makes keys that no earlier run can have left in the store.
+    keys : sequence of str, optional
+        Keys of the parts in the store, where the caller knows better than :func:`part_keys` what can
+        change their outcomes.
     progress : callable, optional
     columns : str
         Folder where columns are kept uncompressed for the next run; empty for nowhere.
@@ -157,7 +170,8 @@ def execute(
     """
     started = time.perf_counter()
     chosen = plan.parts if parts is None else parts
-    keys = part_keys(analysis, parameters, plan, salt=salt)
+    if keys is None:
+        keys = part_keys(analysis, parameters, plan, salt=salt)
     fold = _Fold(store, chosen, Outcome.empty("", analysis.histograms_for(parameters)))
     job = Job(
         source or analysis.name, parameters.model_dump(mode="python"), str(store.folder), columns=columns

@@ -12,18 +12,19 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, Final
 
 from femtobarn.errors import FemtobarnError, UsageError, nearest
 from femtobarn.net import net_settings
-from femtobarn.run.resources import Resources, find_site
-from femtobarn.run.worker import Job, Task, TaskResult, Worker
+from femtobarn.run.resources import Resources, Site, find_site
+from femtobarn.run.worker import Job, Task, TaskResult, Worker, stamped
 
-__all__ = ["EXECUTORS", "Executor", "choose", "run_in_processes", "run_serially"]
+__all__ = ["EXECUTORS", "Executor", "choose", "given_up", "run_in_processes", "run_serially", "site_of"]
 
 log: Final = logging.getLogger("femtobarn.run")
 
@@ -64,7 +65,8 @@ def run_in_processes(job: Job, tasks: Iterable[Task], *, workers: int) -> Genera
         A worker cannot store its results.
     """
     with _one_thread_each(workers):
-        pool = _Pool(job, tasks, workers)
+        # A worker that replaces a dead one loads the code anew: it must still be the code of the run.
+        pool = _Pool(stamped(job), tasks, workers)
         try:
             yield from pool.run()
         finally:
@@ -267,6 +269,21 @@ def _die_with_parent() -> None:
 
 EXECUTORS: Final = ("auto", "serial", "processes", "dask", "slurm", "htcondor", "pbs")
 _ADDRESS: Final = "dask://"
+#: ``dask/SITE``, as older tools write it.
+_SITE: Final = "dask/"
+#: What the same roads are called elsewhere.
+_ALSO: Final = {"futures": "processes", "iterative": "serial", "local": "processes"}
+
+
+def site_of(name: str, site: str | None, resources: Resources) -> Site | None:
+    """The site on whose cluster an executor runs; None for this machine's processes and for addresses."""
+    if name.startswith(_SITE):
+        site, name = site or name.removeprefix(_SITE), "dask"
+    if name.startswith(_ADDRESS) or (name in ("auto", "serial", "processes", *_ALSO) and site is None):
+        return None
+    if name in ("serial", "processes", *_ALSO):
+        return None
+    return find_site(site or ("local" if name == "dask" else name), resources)
 
 
 def choose(
@@ -277,19 +294,41 @@ def choose(
     events: int,
     site: str | None = None,
     resources: Resources = Resources(),  # noqa: B008 - frozen
+    exports: Sequence[str] = (),
+    record: Path | None = None,
 ) -> tuple[str, Executor]:
     """The executor of this name for a plan of so many parts and events.
 
     ``auto`` stays in this process when starting workers would take longer than the work.  A site beats
     the plain names ``slurm``, ``htcondor`` and ``pbs``, which are sites themselves.
+
+    Parameters
+    ----------
+    name, workers, site, resources
+        As asked for.
+    parts, events : int
+        Of the plan.
+    exports : lines of shell
+        More of them for jobs of a cluster to begin with.
+    record : Path, optional
+        Where to note the jobs of a cluster, for the case that nobody is left to end them.
     """
-    if name not in EXECUTORS and not name.startswith(_ADDRESS):
+    known = name in EXECUTORS or name in _ALSO or name.startswith((_ADDRESS, _SITE))
+    if not known:
         raise UsageError(f"unknown executor {name!r}", near=nearest(name, EXECUTORS),
                          action=f"choose one of {', '.join(EXECUTORS)}, dask://HOST:PORT")  # fmt: skip
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1, not {workers}")
-    if site is not None or name not in ("auto", "serial", "processes"):
-        return name, _distributed(name, workers, site, resources)
+    if name.startswith(_ADDRESS):
+        from femtobarn.run import on_dask
+
+        address = f"tcp://{name.removeprefix(_ADDRESS)}"
+        return name, lambda job, tasks: on_dask.run_on_address(job, tasks, address)
+    place = site_of(name, site, resources)
+    if place is not None:
+        place = replace(place, setup=(*place.setup, *exports))
+        return name, _on_site(place, workers, record)
+    name = _ALSO.get(name, name)
     count = min(workers or _processors(), max(parts, 1))
     small = workers is None and (count == 1 or events < _WORTH_A_WORKER)
     if name == "serial" or (name == "auto" and small):
@@ -297,16 +336,17 @@ def choose(
     return "processes", lambda job, tasks: run_in_processes(job, tasks, workers=count)
 
 
-def _distributed(name: str, workers: int | None, site: str | None, resources: Resources) -> Executor:
+def _on_site(place: Site, workers: int | None, record: Path | None) -> Executor:
     """An executor on a Dask cluster; the package is imported when the first part is handed out."""
     from femtobarn.run import on_dask
 
-    if name.startswith(_ADDRESS):
-        address = name.removeprefix(_ADDRESS)
+    if place.kind == "scheduler":
+        address = str(place.address)
         return lambda job, tasks: on_dask.run_on_address(job, tasks, address)
-    place = find_site(site or ("local" if name in ("auto", "dask") else name), resources)
     count = workers or place.resources.scaleout or _processors()
-    return lambda job, tasks: on_dask.run_on_site(job, tasks, place, workers=count)
+    if place.kind == "gateway":
+        return lambda job, tasks: on_dask.run_on_gateway(job, tasks, place, workers=count)
+    return lambda job, tasks: on_dask.run_on_site(job, tasks, place, workers=count, record=record)
 
 
 def _processors() -> int:

@@ -17,7 +17,7 @@ from typing import Any
 
 from femtobarn.errors import StoreError
 
-__all__ = ["locked"]
+__all__ = ["holder", "locked"]
 
 
 @contextmanager
@@ -36,6 +36,15 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def holder(folder: Path) -> str:
+    """Who is at work in a folder, as ``host (process N)``; empty if nobody is, as far as can be seen."""
+    try:
+        _refuse_if_held(folder / "run.lock")
+    except StoreError as error:
+        return error.what
+    return ""
 
 
 def _take(path: Path) -> bool:

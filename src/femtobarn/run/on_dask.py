@@ -6,34 +6,37 @@ need no access to the store.  Heavy imports stay inside: nobody else pays for th
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import importlib
 import logging
+import signal
 import socket
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import uuid4
 
-import femtobarn
-from femtobarn.analysis import find_analysis
 from femtobarn.errors import FemtobarnError, UsageError
 from femtobarn.run.codec import encode
 from femtobarn.run.executors import DEADLY, given_up
-from femtobarn.run.fingerprint import source_fingerprint
+from femtobarn.run.files import SCHEMA_VERSION, write_json
+from femtobarn.run.queues import must_answer, queue_says
 from femtobarn.run.resources import Site, seconds_of
+from femtobarn.run.shipping import job_lines, python_command, ship
 from femtobarn.run.store import Store
-from femtobarn.run.worker import Job, Task, TaskResult, Worker
+from femtobarn.run.worker import Job, Task, TaskResult, Worker, stamped
 
-__all__ = ["job_options", "run_on_address", "run_on_site"]
+__all__ = ["free_address", "job_options", "run_on_address", "run_on_gateway", "run_on_site"]
 
 log: Final = logging.getLogger("femtobarn.run")
+#: What people want to see although nothing is wrong.
+notice: Final = logging.getLogger("femtobarn.notice")
 
 #: Tasks handed out per worker thread: one to work on, one to begin with while the result travels.
 _IN_FLIGHT: Final = 2
@@ -50,7 +53,7 @@ _kept = threading.local()
 
 
 def run_on_address(job: Job, tasks: Iterable[Task], address: str) -> Generator[TaskResult]:
-    """Parts on a cluster that is running already, ``HOST:PORT`` of its scheduler.
+    """Parts on a cluster that is running already; ``address`` of its scheduler, as ``tcp://HOST:PORT``.
 
     Raises
     ------
@@ -58,36 +61,112 @@ def run_on_address(job: Job, tasks: Iterable[Task], address: str) -> Generator[T
         The scheduler cannot be reached, is lost, or its workers run other code.
     """
     distributed = _import("distributed")
+    where = address.replace("tcp://", "dask://")
     with ExitStack() as stack:
         try:
             client = stack.enter_context(
-                distributed.Client(f"tcp://{address}", timeout=_CONNECT_SECONDS, set_as_default=False)
+                distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise FemtobarnError(
-                f"no Dask scheduler answers: {str(error).splitlines()[0]}", where=f"dask://{address}",
+                f"no Dask scheduler answers: {str(error).splitlines()[0]}", where=where,
                 action="start one with: dask scheduler; dask worker HOST:PORT",
             ) from error  # fmt: skip
-        _wait_for_worker(
-            client, _CONNECT_SECONDS, f"dask://{address}", "start one with: dask worker HOST:PORT"
-        )
+        _tell_dashboard(client.dashboard_link)
+        _wait_for_worker(client, _CONNECT_SECONDS, where, lambda: "start one with: dask worker HOST:PORT")
         yield from _results(client, job, tasks)
 
 
-def run_on_site(job: Job, tasks: Iterable[Task], site: Site, *, workers: int) -> Generator[TaskResult]:
-    """Parts on a cluster that is started for this run and ended with it."""
+def run_on_gateway(job: Job, tasks: Iterable[Task], site: Site, *, workers: int) -> Generator[TaskResult]:
+    """Parts on a cluster of the Dask gateway that the environment (or the site) names."""
+    gateway_module = _import("dask_gateway")
+    with ExitStack() as stack:
+        gateway = stack.enter_context(
+            gateway_module.Gateway(**({"address": site.address} if site.address else {}))
+        )
+        running = gateway.list_clusters()
+        if running:
+            cluster = stack.enter_context(gateway.connect(running[0].name))
+        else:
+            cluster = stack.enter_context(gateway.new_cluster(shutdown_on_close=True))
+            cluster.scale(workers)
+        client = stack.enter_context(cluster.get_client(set_as_default=False))
+        _tell_dashboard(client.dashboard_link)
+        _wait_for_worker(client, site.wait, f"site {site.name}", lambda: "look at the gateway's own page")
+        yield from _results(client, job, tasks)
+
+
+def run_on_site(
+    job: Job, tasks: Iterable[Task], site: Site, *, workers: int, record: Path | None = None
+) -> Generator[TaskResult]:
+    """Parts on a cluster that is started for this run and ended with it, whatever ends it.
+
+    ``record`` is a file that names the cluster's jobs while there are any: what is left of a run whose
+    main process was killed can be found and ended by it.
+    """
     distributed = _import("distributed")
     with ExitStack() as stack:
+        if site.kind != "local":
+            must_answer(site.kind)
         stack.enter_context(_few_deaths())
-        cluster = stack.enter_context(_cluster(site, workers))
+        refusals: list[str] = []
+        cluster = stack.enter_context(_ending(_cluster(site, workers, refusals)))
+        jobs = _Jobs(cluster, site, refusals, record if site.kind != "local" else None)
+        stack.callback(jobs.forget)
         client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
         _tell_dashboard(client.dashboard_link)
-        logs = f"its logs are in {site.resources.log_directory}" if site.resources.log_directory else ""
-        _wait_for_worker(
-            client, site.wait, f"site {site.name}", f"look at the queue ({site.kind}); {logs}".strip("; ")
-        )
+        _wait_for_worker(client, site.wait, f"site {site.name}", jobs.explain, jobs.note)
         revive = functools.partial(_revive, cluster, workers if site.kind == "local" else 0)
-        yield from _results(client, job, tasks, revive)
+        yield from _results(client, job, tasks, revive, jobs.note)
+
+
+class _Jobs:
+    """The batch jobs behind a cluster."""
+
+    def __init__(self, cluster: Any, site: Site, refusals: list[str], record: Path | None) -> None:
+        self._cluster = cluster
+        self._refusals = refusals
+        self._site = site
+        self._record = record
+        self._known: list[str] = []
+
+    def note(self) -> None:
+        """Write down which jobs there are, when that has changed.
+
+        Raises
+        ------
+        FemtobarnError
+            The batch system has refused a job.
+        """
+        if self._refusals:
+            raise FemtobarnError(f"the batch system refuses the jobs: {self._refusals[0]}",
+                                 where=f"site {self._site.name}",
+                                 action="mend what it says (--queue, --memory, directives)")  # fmt: skip
+        found = sorted(
+            str(one.job_id) for one in self._cluster.workers.values() if getattr(one, "job_id", None)
+        )
+        if self._record is not None and found and found != self._known:
+            self._known = found
+            write_json(
+                self._record, {"schema_version": SCHEMA_VERSION, "kind": self._site.kind, "jobs": found}
+            )
+
+    def forget(self) -> None:
+        """The cluster has ended its jobs."""
+        if self._record is not None:
+            self._record.unlink(missing_ok=True)
+
+    def explain(self) -> str:
+        """Why no worker may have come: the queue's words, where the logs are, what to try."""
+        if self._site.kind == "local":
+            return "this machine is very busy, or its memory is full"
+        said = queue_says(self._site.kind, self._known) if self._known else "no job was accepted"
+        logs = self._site.resources.log_directory
+        logs = logs or "none (--log-directory DIR keeps them)"
+        return (
+            f"the queue says: {said}\n     logs of the jobs: {logs}"
+            "\n     try another --queue, less --memory or --walltime, or a longer `wait` in the site file"
+        )
 
 
 def _revive(cluster: Any, workers: int) -> None:
@@ -100,11 +179,22 @@ def _revive(cluster: Any, workers: int) -> None:
 
 
 def _import(name: str) -> Any:
+    before = signal.getsignal(signal.SIGINT)
     try:
-        return importlib.import_module(name)
+        found = importlib.import_module(name)
     except ImportError as error:
         raise UsageError(f"runs on Dask need the package {name}",
                          action="pip install 'femtobarn[dask]'") from error  # fmt: skip
+    if signal.getsignal(signal.SIGINT) is not before:
+        # dask_jobqueue makes Ctrl-C an exit with code 0 as soon as it is imported.
+        signal.signal(signal.SIGINT, before)
+    if name == "distributed":
+        # It sets its own loggers' levels on import, and tells of every connection.
+        logging.getLogger(name).setLevel(logging.ERROR)
+        # What a refused submission leaves in the loop is told once, by us.
+        for loop in ("asyncio", "tornado.application"):
+            logging.getLogger(loop).setLevel(logging.CRITICAL)
+    return found
 
 
 @contextmanager
@@ -122,86 +212,194 @@ def _few_deaths() -> Iterator[None]:
         yield
 
 
-def _cluster(site: Site, workers: int) -> Any:
+def _cluster(site: Site, workers: int, refusals: list[str]) -> Any:
     """A cluster of the site's kind, scaled."""
     wanted = site.resources
     if site.kind == "local":
         distributed = _import("distributed")
         return distributed.LocalCluster(
             n_workers=workers, threads_per_worker=1, processes=True,
-            dashboard_address=wanted.dashboard_address or ":0", memory_limit=wanted.memory or "auto",
+            dashboard_address=free_address(wanted.dashboard_address), memory_limit=wanted.memory or "auto",
         )  # fmt: skip
-    jobqueue = _import("dask_jobqueue")
-    names = {"slurm": "SLURMCluster", "htcondor": "HTCondorCluster", "pbs": "PBSCluster"}
-    cluster = getattr(jobqueue, names[site.kind])(**job_options(site))
+    if site.cluster == "lpcjobqueue":
+        cluster = _watched(_import("lpcjobqueue").LPCCondorCluster, refusals)(**lpc_options(site))
+    else:
+        names = {"slurm": "SLURMCluster", "htcondor": "HTCondorCluster", "pbs": "PBSCluster"}
+        kind = getattr(_import("dask_jobqueue"), names[site.kind])
+        cluster = _watched(kind, refusals)(**job_options(site))
     if wanted.adaptive:
         cluster.adapt(minimum=1, maximum=workers)
     else:
-        cluster.scale(workers)
+        # In jobs: each has as many workers as cores.
+        cluster.scale(jobs=-(-workers // (wanted.cores or 1)))
     return cluster
+
+
+@contextmanager
+def _ending(cluster: Any) -> Iterator[Any]:
+    """End the cluster and its jobs; one whose jobs were refused has workers that it cannot end."""
+    try:
+        yield cluster
+    finally:
+        with suppress(AssertionError):
+            cluster.close()
+
+
+def _watched(kind: Any, refusals: list[str]) -> Any:
+    """A class of clusters that remembers why jobs could not be submitted; by itself it only logs that."""
+
+    class Watched(kind.job_cls):  # type: ignore[misc]
+        async def _submit_job(self, script: str) -> Any:
+            try:
+                return await super()._submit_job(script)
+            except (RuntimeError, OSError) as error:
+                refusals.append(_gist(error))
+                self.status = _import("distributed").core.Status.failed
+                raise
+
+    return type(kind.__name__, (kind,), {"job_cls": Watched})
+
+
+def _gist(error: Exception) -> str:
+    """What the batch system said, without the transcript that dask_jobqueue puts around it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if "error" in line.lower() or "invalid" in line.lower()]
+    return "; ".join(said or lines)[:500]
 
 
 def job_options(site: Site) -> dict[str, Any]:
     """Arguments of a dask-jobqueue cluster of this site."""
     wanted = site.resources
+    shipped = ship(site)
     options: dict[str, Any] = {
         "cores": wanted.cores or 1,
         "processes": wanted.cores or 1,
         "memory": wanted.memory or "2GiB",
-        "job_script_prologue": list(site.setup),
+        "job_script_prologue": job_lines(site, shipped),
         "job_extra_directives": list(site.directives),
         "log_directory": wanted.log_directory,
         "job_name": "femtobarn",
-        "scheduler_options": {"dashboard_address": wanted.dashboard_address or ":0"},
+        "scheduler_options": {"dashboard_address": free_address(wanted.dashboard_address)},
+        "python": python_command(site, (str(Path.cwd()),)),
     }
-    if site.python is not None:
-        options["python"] = site.python
     if site.kind == "htcondor":
         extra = {"+JobFlavour": f'"{wanted.queue}"'} if wanted.queue else {}
         if wanted.walltime:
             extra["+MaxRuntime"] = str(seconds_of(wanted.walltime))
+        if shipped is not None:
+            extra |= {"should_transfer_files": "YES", "transfer_input_files": str(shipped)}
         extra |= dict(line.split(" = ", 1) for line in site.directives)
         return options | {"disk": wanted.disk or "2GiB", "job_extra_directives": extra}
-    return options | {"walltime": wanted.walltime or "04:00:00", "queue": wanted.queue}
+    return options | {"walltime": site.walltime or "04:00:00", "queue": wanted.queue}
 
 
-def _tell_dashboard(link: str) -> None:
+def lpc_options(site: Site) -> dict[str, Any]:
+    """Arguments of lpcjobqueue's cluster: it has its own container and carries files itself."""
+    wanted = site.resources
+    shipped = ship(site)
+    options: dict[str, Any] = {
+        "cores": wanted.cores or 1,
+        "memory": wanted.memory or "2GiB",
+        "disk": wanted.disk or "2GiB",
+        "ship_env": site.ship == "environment",
+        "transfer_input_files": [str(shipped)] if shipped is not None else [],
+        "scheduler_options": {"dashboard_address": free_address(wanted.dashboard_address)},
+    }
+    chosen = {"image": site.image, "log_directory": wanted.log_directory}
+    return options | {name: value for name, value in chosen.items() if value is not None}
+
+
+#: Where Dask's dashboard is usually looked for.
+_DASHBOARD: Final = 8787
+_PORTS: Final = 100
+
+
+def free_address(wanted: str | None) -> str:
+    """``HOST:PORT`` for a dashboard: as asked for, or the next port that nobody has taken.
+
+    Without a host only this machine sees it (others go through ``ssh -L``).
+
+    Raises
+    ------
+    UsageError
+        It is not ``[HOST:]PORT``, or a hundred ports from there on are taken.
+    """
+    host, _, port = (wanted or str(_DASHBOARD)).rpartition(":")
+    host = host or "127.0.0.1"
+    if not port.isdigit() or int(port) > 65535:
+        raise UsageError(f"--dashboard-address: {wanted!r} is not [HOST:]PORT", action="write it as 8787")
+    first = int(port)
+    for candidate in range(first, min(first + _PORTS, 65536)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, candidate))
+            except OSError:
+                continue
+        if candidate != first and wanted is not None:
+            notice.info("port %d is taken; the dashboard is at %d", first, candidate)
+        return f"{host}:{candidate}"
+    raise UsageError(f"--dashboard-address: no free port from {first} on", action="choose another one")
+
+
+def _tell_dashboard(link: str | None) -> None:
     """The address, and how to see it from elsewhere."""
-    port = link.rsplit(":", maxsplit=1)[-1].split("/", maxsplit=1)[0]
-    log.info(
-        "dashboard: %s   (from elsewhere: ssh -L %s:127.0.0.1:%s %s)", link, port, port, socket.getfqdn()
-    )
+    if not link:
+        return
+    parts = urlsplit(link)
+    if parts.hostname is None or parts.port is None:
+        notice.info("dashboard: %s", link)
+        return
+    notice.info(
+        "dashboard: %s   (from elsewhere: ssh -L %d:%s:%d %s)",
+        link, parts.port, parts.hostname, parts.port, socket.getfqdn(),
+    )  # fmt: skip
 
 
-def _wait_for_worker(client: Any, seconds: float, where: str, action: str) -> None:
-    try:
-        client.wait_for_workers(1, timeout=seconds)
-    except TimeoutError as error:
-        raise FemtobarnError(
-            f"no worker has come within {seconds:.0f} s", where=where, action=action
-        ) from error
+def _wait_for_worker(
+    client: Any,
+    seconds: float,
+    where: str,
+    explain: Callable[[], str],
+    look: Callable[[], None] | None = None,
+) -> None:
+    """Until there is a worker; every now and then ``look``."""
+    end = time.monotonic() + seconds
+    while True:
+        if look is not None:
+            look()
+        try:
+            client.wait_for_workers(1, timeout=min(_COUNT_SECONDS, max(end - time.monotonic(), 0.1)))
+        except TimeoutError as error:
+            if time.monotonic() < end:
+                continue
+            raise FemtobarnError(
+                f"no worker has come within {seconds:.0f} s", where=where, action=explain()
+            ) from error
+        return
 
 
 def _results(
-    client: Any, job: Job, tasks: Iterable[Task], revive: Callable[[], None] | None = None
+    client: Any,
+    job: Job,
+    tasks: Iterable[Task],
+    revive: Callable[[], None] | None = None,
+    look: Callable[[], None] | None = None,
 ) -> Generator[TaskResult]:
     """Hand out tasks, never more than a few a worker, and yield what comes back."""
-    expected = dataclasses.replace(job, version=femtobarn.__version__, source=_fingerprint(job))
-    held = _Held(client, expected, revive)
+    held = _Held(client, stamped(job), revive)
     store = Store(Path(job.store))
     source = iter(tasks)
     try:
         while held.fill(source):
+            if look is not None:
+                look()
             for result, data in held.settled():
                 if data is not None:
                     store.put(result.key, data)
                 yield result
     finally:
         held.cancel()
-
-
-def _fingerprint(job: Job) -> str:
-    return source_fingerprint(find_analysis(job.analysis))
 
 
 class _Held:

@@ -9,28 +9,32 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 from uuid import uuid4
 
 from femtobarn.analysis import Analysis, Columns
 from femtobarn.errors import ConfigError, DataError, FemtobarnError, UsageError
+from femtobarn.net.client import shared_client
+from femtobarn.net.transports import open_transport
 from femtobarn.read import (
     check_unit,
+    expand_columns,
     find_schema,
     missing_columns,
     open_source,
     require_columns,
     schema_names,
 )
-from femtobarn.records import Dataset, FileRef, Part
+from femtobarn.records import TOY_TITLE, Dataset, FileRef, Part
 from femtobarn.run.fingerprint import digest, schema_digest, versions
-from femtobarn.run.planfile import to_json
+from femtobarn.run.planned import FilePlan, Plan, Sizing
 from femtobarn.run.store import cache_root
 
 __all__ = ["FilePlan", "Plan", "Sizing", "make_plan"]
@@ -38,100 +42,11 @@ __all__ = ["FilePlan", "Plan", "Sizing", "make_plan"]
 log: Final = logging.getLogger("femtobarn.run")
 
 #: Of the remembered facts; a change makes them anew.
-_PROBE_VERSION: Final = 2
+_PROBE_VERSION: Final = 3
 _TARGET_EVENTS: Final = 200_000
-_TARGET_BYTES: Final = 64 * 2**20
 _PROBES: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Sizing:
-    """How big parts may be, and how much of the input is wanted.
-
-    ``part_events`` is kept exactly; without it parts follow clusters up to about 200 000 events or
-    ``part_bytes`` of needed (compressed) bytes.  ``max_files`` and ``max_events`` are per dataset.
-    """
-
-    part_events: int | None = None
-    part_bytes: int = _TARGET_BYTES
-    max_files: int | None = None
-    max_events: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FilePlan:
-    """One input file as the probe saw it; ``error`` says why it cannot be used."""
-
-    dataset: str
-    ref: FileRef
-    schema: str = ""
-    tree: str = ""
-    entries: int = 0
-    uuid: str = ""
-    size: int = 0
-    needed_bytes: int = 0
-    missing_optional: tuple[str, ...] = ()
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Files, parts and why anything was left out.  Parts are numbered from 0 without gaps."""
-
-    datasets: tuple[Dataset, ...]
-    files: tuple[FilePlan, ...]
-    parts: tuple[Part, ...]
-    totals: Mapping[str, int]
-    unused: Mapping[str, str] = field(default_factory=dict)
-    columns: Mapping[str, Columns] = field(default_factory=dict)
-
-    @property
-    def bad(self) -> tuple[FilePlan, ...]:
-        return tuple(file for file in self.files if file.error)
-
-    @property
-    def events(self) -> int:
-        return sum(part.entries for part in self.parts)
-
-    @property
-    def needed_bytes(self) -> int:
-        """Compressed bytes of the needed columns in the planned ranges (estimate)."""
-        total = 0.0
-        for part in self.parts:
-            file = self.files[part.file]
-            total += file.needed_bytes * part.entries / max(file.entries, 1)
-        return round(total)
-
-    @cached_property
-    def digest(self) -> str:
-        """Tells this plan from others."""
-        return digest(self.to_json())
-
-    @cached_property
-    def _by_name(self) -> Mapping[str, Dataset]:
-        return {dataset.name: dataset for dataset in self.datasets}
-
-    def dataset(self, name: str) -> Dataset:
-        return self._by_name[name]
-
-    def slice(self, index: int, count: int) -> tuple[Part, ...]:
-        """The ``index``-th (from 1) of ``count`` shares of about equal cost, in part order."""
-        if not 1 <= index <= count:
-            raise UsageError(f"there is no slice {index} of {count}", action="use --part 1/N to N/N")
-        total = sum(max(part.entries, 1) for part in self.parts)
-        chosen, before = [], 0
-        for part in self.parts:
-            cost = max(part.entries, 1)
-            # The share that holds the middle of the part; integers, so every machine agrees.
-            share = min((2 * before + cost) * count // (2 * total), count - 1) + 1
-            if share == index:
-                chosen.append(part)
-            before += cost
-        return tuple(chosen)
-
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON value, for people and for other machines."""
-        return to_json(self)
+#: Files looked at before the one that is next: enough to keep all probes busy, few to keep in memory.
+_AHEAD: Final = 8 * _PROBES
 
 
 def make_plan(
@@ -153,16 +68,18 @@ def make_plan(
         given, unused = analysis.prepare(given, parameters)
     if not given:
         raise UsageError("no dataset is left to process", action="; ".join(unused.values()) or None)
-    _check_duplicates(given)
+    _check_duplicates(given, shared=analysis.shared_files)
     examine = _Examiner(analysis, parameters, given)
     files: list[FilePlan] = []
     parts: list[Part] = []
     columns: dict[str, Columns] = {}
     totals = {dataset.name: 0 for dataset in given}
     cutter = _Cutter(sizing)
-    seen: dict[tuple[str, int], str] = {}
+    seen: dict[str, dict[tuple[str, int], str]] = {}
+    releases: dict[str, FilePlan] = {}
     for file, clusters in examine.all():
-        _check_copy(file, seen)
+        _check_copy(file, seen.setdefault(file.dataset if analysis.shared_files else "", {}))
+        _check_release(file, releases)
         totals[file.dataset] += file.entries
         parts += cutter.cut(file, clusters, file_number=len(files), first=len(parts))
         files.append(file)
@@ -172,16 +89,18 @@ def make_plan(
 
 
 def _check_sizing(sizing: Sizing) -> None:
-    for name in ("part_events", "part_bytes", "max_files", "max_events"):
+    for name in ("part_events", "part_bytes", "max_files", "max_events", "steps_per_part"):
         value = getattr(sizing, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
 
 
-def _check_duplicates(datasets: Iterable[Dataset]) -> None:
-    """A file that is listed twice would be counted twice."""
+def _check_duplicates(datasets: Iterable[Dataset], *, shared: bool = False) -> None:
+    """A file that is listed twice would be counted twice (``shared``: twice in one dataset)."""
     seen: dict[str, str] = {}
     for dataset in datasets:
+        if shared:
+            seen = {}
         for ref in dataset.files:
             url = ref.url if "://" in ref.url else str(Path(ref.url).resolve())
             if url in seen:
@@ -200,6 +119,23 @@ def _check_copy(file: FilePlan, seen: dict[tuple[str, int], str]) -> None:
                           action="list every file once")  # fmt: skip
 
 
+def _check_release(file: FilePlan, first: dict[str, FilePlan]) -> None:
+    """Files of different releases in one dataset would be added up as if they were one."""
+    if not file.schema:
+        return
+    other = first.setdefault(file.dataset, file)
+    if _family(other.schema) != _family(file.schema):
+        raise ConfigError(
+            f"is {file.schema}, but {other.ref.url} of the same dataset {file.dataset!r} is {other.schema}",
+            where=file.ref.url, action="give each release a dataset of its own",
+        )  # fmt: skip
+
+
+def _family(schema: str) -> str:
+    """Formats of one experiment may be mixed; the education releases differ in content."""
+    return schema if schema.startswith("atlas-") else schema.partition("-")[0]
+
+
 class _Examiner:
     """Opens files (a few at a time) and checks them against what the analysis declares."""
 
@@ -208,12 +144,21 @@ class _Examiner:
         self._parameters = parameters
         self._datasets = {dataset.name: dataset for dataset in datasets}
         self._schemas = analysis.schemas(parameters)
+        self._busy: dict[str, Lock] = {}
 
     def all(self) -> Iterable[tuple[FilePlan, list[int]]]:
-        """Every file in order, with its clusters."""
-        jobs = [(dataset.name, ref) for dataset in self._datasets.values() for ref in dataset.files]
-        with ThreadPoolExecutor(max_workers=min(_PROBES, max(len(jobs), 1))) as pool:
-            yield from pool.map(lambda job: self._examine(*job), jobs)
+        """Every file in order, with its clusters; never more than a few looked at ahead."""
+        jobs = ((dataset.name, ref) for dataset in self._datasets.values() for ref in dataset.files)
+        with ThreadPoolExecutor(max_workers=_PROBES) as pool:
+            ahead = deque(pool.submit(self._examine, *job) for job in islice(jobs, _AHEAD))
+            try:
+                while ahead:
+                    found = ahead.popleft().result()
+                    ahead.extend(pool.submit(self._examine, *job) for job in islice(jobs, 1))
+                    yield found
+            finally:
+                for future in ahead:
+                    future.cancel()
 
     def columns(self, file: FilePlan) -> Columns:
         """The declared columns for a file."""
@@ -222,17 +167,20 @@ class _Examiner:
     def _examine(self, dataset: str, ref: FileRef) -> tuple[FilePlan, list[int]]:
         bad = FilePlan(dataset, ref, entries=ref.entries or 0)
         try:
-            facts = _facts(ref, self._schemas)
+            # A file of several datasets is opened by the first; the others find what it remembered.
+            with self._busy.setdefault(ref.url, Lock()):
+                facts = _facts(ref, self._schemas)
             _check_identity(ref, facts)
             file = _file_plan(dataset, ref, facts)
             declared = self.columns(file)
             view: Any = _BranchList(file, facts["branch_bytes"])
             if facts["columns"]:
                 require_columns(view, declared.needed, where=ref.url)
-            absent = tuple(missing_columns(view, declared.optional))
+            optional = expand_columns(view, declared.optional)
+            absent = tuple(missing_columns(view, optional))
         except FemtobarnError as error:
             return replace(bad, error=str(error)), []
-        names = [name for name in (*declared.needed, *declared.optional) if name not in absent]
+        names = [name for name in (*declared.needed, *optional) if name not in absent]
         branches = {view.schema.resolve(name).name for name in names}
         needed = sum(facts["branch_bytes"].get(branch, 0) for branch in branches)
         return replace(file, needed_bytes=needed, missing_optional=absent), facts["clusters"]
@@ -258,7 +206,7 @@ def _check_identity(ref: FileRef, facts: Mapping[str, Any]) -> None:
 
 def _file_plan(dataset: str, ref: FileRef, facts: Mapping[str, Any]) -> FilePlan:
     known = {key: facts[key] for key in ("entries", "uuid", "size", "tree")}
-    return FilePlan(dataset, replace(ref, **known), schema=facts["schema"], **known)
+    return FilePlan(dataset, replace(ref, **known), schema=facts["schema"], toy=facts["toy"], **known)
 
 
 def _facts(ref: FileRef, schemas: tuple[str, ...]) -> dict[str, Any]:
@@ -280,6 +228,7 @@ def _facts(ref: FileRef, schemas: tuple[str, ...]) -> dict[str, Any]:
             "size": source.size,
             "clusters": source.clusters(),
             "columns": not source.objects,
+            "toy": getattr(source, "title", "") == TOY_TITLE,
             "branch_bytes": {name: source.stored_bytes([name]) for name in sorted(source.branches)},
         }
     finally:
@@ -290,14 +239,35 @@ def _facts(ref: FileRef, schemas: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _memory_of(ref: FileRef, schemas: tuple[str, ...]) -> Path | None:
-    if "://" in ref.url or not Path(ref.url).is_file():
+    identity = _remote_identity(ref) if "://" in ref.url else _local_identity(ref.url)
+    if identity is None:
         return None
-    path = Path(ref.url).resolve()
-    status = path.stat()
     known = [schema_digest(name) for name in schemas or schema_names()]
-    identity = [str(path), status.st_size, status.st_mtime_ns, ref.tree]
-    key = digest([*identity, schemas, known, versions()["femtobarn"], _PROBE_VERSION])
+    key = digest([*identity, ref.tree, schemas, known, versions()["femtobarn"], _PROBE_VERSION])
     return cache_root() / "probes" / key[:2] / f"{key}.json"
+
+
+def _local_identity(url: str) -> list[Any] | None:
+    """Path, size and time of change."""
+    try:
+        status = Path(url).stat()
+    except OSError:
+        return None
+    return [str(Path(url).resolve()), status.st_size, status.st_mtime_ns] if Path(url).is_file() else None
+
+
+def _remote_identity(ref: FileRef) -> list[Any] | None:
+    """Address, size, and ETag or time as the server tells them; None where it does not, or does not answer.
+
+    One small request; opening the file would take many.
+    """
+    try:
+        transport = open_transport(ref.url, shared_client(), tries=1)
+    except FemtobarnError:
+        return None  # opening it will say what is wrong, or find another replica
+    stamp, size = transport.stamp, transport.size
+    transport.close()
+    return [ref.url, size, stamp] if stamp else None
 
 
 def _remember(place: Path, facts: Mapping[str, Any]) -> None:
@@ -359,7 +329,7 @@ def _ranges(file: FilePlan, clusters: Sequence[int], sizing: Sizing) -> Iterable
     if file.entries == 0:
         yield 0, 0
         return
-    for start, stop in file.ref.steps or ((0, file.entries),):
+    for start, stop in _joined(file.ref.steps, sizing.steps_per_part) or ((0, file.entries),):
         if sizing.part_events is not None:
             for begin in range(start, stop, sizing.part_events):
                 yield begin, min(begin + sizing.part_events, stop)
@@ -367,6 +337,22 @@ def _ranges(file: FilePlan, clusters: Sequence[int], sizing: Sizing) -> Iterable
             yield start, stop
         else:
             yield from _along_clusters(file.entries, clusters, _target(file, sizing))
+
+
+def _joined(steps: Sequence[tuple[int, int]], number: int | None) -> Sequence[tuple[int, int]]:
+    """Up to ``number`` steps as one, as long as one begins where the other ends."""
+    if number is None:
+        return steps
+    found: list[tuple[int, int]] = []
+    count = 0
+    for start, stop in steps:
+        if found and count < number and found[-1][1] == start:
+            found[-1] = (found[-1][0], stop)
+            count += 1
+        else:
+            found.append((start, stop))
+            count = 1
+    return found
 
 
 def _target(file: FilePlan, sizing: Sizing) -> int:

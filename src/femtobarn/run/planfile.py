@@ -10,49 +10,18 @@ from typing import Any, Final
 from femtobarn.analysis import Columns
 from femtobarn.errors import ConfigError, StoreError
 from femtobarn.records import Dataset, FileRef, Part
+from femtobarn.run.planned import SCHEMA_VERSION, FilePlan, Plan
 
-__all__ = ["from_json", "read_plan", "to_json", "to_text"]
+__all__ = ["from_json", "read_plan", "to_text"]
 
-SCHEMA_VERSION: Final = 1
 #: Keys of a file that are fields of its plan, not of its reference.
-_OWN: Final = ("schema", "tree", "entries", "uuid", "size", "needed_bytes", "error")
+_OWN: Final = ("schema", "tree", "entries", "uuid", "size", "needed_bytes", "toy", "error")
 
 
-def to_json(plan: Any) -> dict[str, Any]:
-    """A plan as a JSON value."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "datasets": [
-            {"name": d.name, "metadata": dict(d.metadata), "entries": plan.totals.get(d.name, 0),
-             "columns": _columns(plan.columns.get(d.name))}
-            for d in plan.datasets
-        ],
-        "files": [_file(file) for file in plan.files],
-        "parts": [[p.number, p.dataset, p.file, p.start, p.stop] for p in plan.parts],
-        "unused": dict(plan.unused),
-    }  # fmt: skip
-
-
-def _columns(columns: Columns | None) -> dict[str, list[str]]:
-    return {"needed": list(columns.needed), "optional": list(columns.optional)} if columns else {}
-
-
-def _file(file: Any) -> dict[str, Any]:
-    """What is known of a file; what is not, or is empty, is left out."""
-    ref = file.ref
-    found = {
-        "dataset": file.dataset, "url": ref.url, "tree": file.tree or ref.tree, "schema": file.schema,
-        "entries": file.entries, "uuid": file.uuid, "size": file.size, "needed_bytes": file.needed_bytes,
-        "missing_optional": list(file.missing_optional), "checksum": ref.checksum,
-        "replicas": list(ref.replicas), "steps": [list(step) for step in ref.steps], "error": file.error,
-    }  # fmt: skip
-    return {name: value for name, value in found.items() if value}
-
-
-def to_text(plan: Any) -> str:
+def to_text(plan: Plan) -> str:
     """A plan as JSON text with one line a file and one line a part."""
     lines = []
-    for name, value in to_json(plan).items():
+    for name, value in plan.to_json().items():
         if isinstance(value, list):
             items = ",\n  ".join(_compact(item) for item in value)
             lines.append(f' "{name}": [\n  {items}\n ]')
@@ -65,7 +34,7 @@ def _compact(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
 
 
-def read_plan(path: Path) -> Any:
+def read_plan(path: Path) -> Plan:
     """A plan that was written before, checked.
 
     Raises
@@ -82,10 +51,8 @@ def read_plan(path: Path) -> Any:
     return from_json(raw, where=str(path))
 
 
-def from_json(raw: Mapping[str, Any], *, where: str) -> Any:
+def from_json(raw: Mapping[str, Any], *, where: str) -> Plan:
     """The plan behind a JSON value."""
-    from femtobarn.run.plan import FilePlan, Plan
-
     if not isinstance(raw, dict) or raw.get("schema_version") != SCHEMA_VERSION:
         raise ConfigError(f"is not a plan of version {SCHEMA_VERSION}", where=where)
     try:
@@ -132,7 +99,7 @@ def _file_fields(item: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_parts(files: tuple[Any, ...], parts: Iterable[Part], *, where: str) -> None:
+def check_parts(files: tuple[FilePlan, ...], parts: Iterable[Part], *, where: str) -> None:
     """Refuse parts that lie outside of their files or that hold an event twice.
 
     Raises

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -17,12 +17,23 @@ import yaml
 
 from femtobarn.errors import ConfigError, UsageError, nearest
 
-__all__ = ["KINDS", "Resources", "Site", "find_site", "seconds_of", "site_names"]
+__all__ = ["ALIASES", "KINDS", "Resources", "Site", "find_site", "seconds_of", "site_names"]
 
 #: How long to wait for the first worker, s.
 _WAIT: Final = 600
-#: Batch systems we speak to.
-KINDS: Final = ("slurm", "htcondor", "pbs", "local")
+#: Batch systems we speak to; this machine; a Dask scheduler or gateway that runs already.
+KINDS: Final = ("slurm", "htcondor", "pbs", "local", "scheduler", "gateway")
+_CHOICES: Final = {
+    "cluster": ("dask_jobqueue", "lpcjobqueue"),
+    "ship": ("none", "wheel", "environment"),
+    "credentials": ("proxy", "kerberos", "token"),
+}
+#: What the same places are called in the configurations of older tools.
+ALIASES: Final = {
+    "coffea_casa": "coffea-casa", "coffea-casa-af": "coffea-casa", "casa": "coffea-casa",
+    "EAF": "eaf", "fnal-eaf": "eaf", "cmslpc": "lpc", "condor": "htcondor", "torque": "pbs",
+    "AF": "local", "localhost": "local",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +86,21 @@ class Site:
     directives : tuple of str
         More lines for the head of a job script, as the batch system writes them, without its prefix.
     python : str or None
-        The interpreter of the jobs; None is the one that runs now.
+        The interpreter of the jobs; None is the one that runs now (``python3`` in an image or where
+        code is shipped).
     wait : int, s
         How long to wait for the first worker.
+    image : str or None
+        Apptainer image (a path, or ``docker://NAME``) or, as ``docker:NAME``, a docker image to run in.
+    ship : none, wheel or environment
+        What of the code goes along to nodes that do not see this disk.
+    credentials : tuple of proxy, kerberos, token
+        What jobs there need for data that are not public.
+    queues : {queue: longest time}
+        For sites whose queues are known.
+    cluster : the package that knows how to start Dask workers there
+    address : str or None
+        Of the scheduler (or gateway) that runs already.
     """
 
     name: str
@@ -87,6 +110,17 @@ class Site:
     directives: tuple[str, ...] = ()
     python: str | None = None
     wait: int = _WAIT
+    image: str | None = None
+    ship: str = "none"
+    credentials: tuple[str, ...] = ()
+    queues: Mapping[str, str] = field(default_factory=dict)
+    cluster: str = "dask_jobqueue"
+    address: str | None = None
+
+    @property
+    def walltime(self) -> str | None:
+        """How long a job may take, as stated or as its queue allows."""
+        return self.resources.walltime or self.queues.get(self.resources.queue or "")
 
 
 def site_names() -> tuple[str, ...]:
@@ -105,6 +139,7 @@ def find_site(name: str, flags: Resources = Resources()) -> Site:
     ConfigError
         The file is not a site's, or a size or time cannot be read.
     """
+    name = ALIASES.get(name, name)
     if name.endswith((".yaml", ".yml")):
         try:
             text = Path(name).read_text(encoding="utf-8")
@@ -113,11 +148,11 @@ def find_site(name: str, flags: Resources = Resources()) -> Site:
     elif name in site_names():
         text = (resources.files("femtobarn.run") / "sites" / f"{name}.yaml").read_text(encoding="utf-8")
     else:
-        raise UsageError(f"unknown site {name!r}", near=nearest(name, site_names()),
+        raise UsageError(f"unknown site {name!r}", near=nearest(name, [*site_names(), *ALIASES]),
                          action=f"choose one of {', '.join(site_names())}, or name a YAML file")  # fmt: skip
     site = _site(text, name)
     site = replace(site, resources=flags.over(site.resources))
-    _check(site.resources)
+    _check(site)
     return site
 
 
@@ -126,21 +161,56 @@ def _site(text: str, where: str) -> Site:
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"is not valid YAML: {error}", where=where) from error
-    known = {item.name for item in fields(Site)}
-    _known_keys(raw, known, where)
+    _known_keys(raw, {item.name for item in fields(Site)}, where)
     if raw.get("kind") not in KINDS:
-        raise ConfigError(f"kind must be one of {KINDS}, not {raw.get('kind')!r}", where=where)
+        raise ConfigError(f"kind must be one of {', '.join(KINDS)}, not {raw.get('kind')!r}", where=where)
     given = raw.get("resources") or {}
     _known_keys(given, {item.name for item in fields(Resources)}, f"{where}: resources")
+    given = {key: _text(key, value) for key, value in given.items()}
+    for key, known in _CHOICES.items():
+        stated = raw.get(key)
+        for item in stated if isinstance(stated, list) else [stated] if stated is not None else []:
+            if item not in known:
+                raise ConfigError(f"{key}: {item!r} is not one of {', '.join(known)}", where=where,
+                                  near=nearest(str(item), known))  # fmt: skip
+    queues = raw.get("queues") or {}
+    if not isinstance(queues, Mapping):
+        raise ConfigError("queues is a table of queue: longest time", where=where)
+    plain = {key: raw[key] for key in ("python", "image", "ship", "cluster", "address") if key in raw}
+    for key, value in plain.items():
+        if not isinstance(value, str):
+            raise ConfigError(f"{key} must be text, not {value!r}", where=where)
+    if not isinstance(raw.get("wait", _WAIT), int):
+        raise ConfigError(f"wait must be a number of seconds, not {raw['wait']!r}", where=where)
     return Site(
         name=str(raw.get("name", where)),
         kind=raw["kind"],
         resources=Resources(**given),
-        setup=tuple(map(str, raw.get("setup") or ())),
-        directives=tuple(map(str, raw.get("directives") or ())),
-        python=raw.get("python"),
-        wait=int(raw.get("wait", _WAIT)),
+        setup=_lines(raw, "setup", where),
+        directives=_lines(raw, "directives", where),
+        credentials=_lines(raw, "credentials", where),
+        queues={str(name): str(_text("walltime", longest)) for name, longest in queues.items()},
+        wait=raw.get("wait", _WAIT),
+        **plain,
     )
+
+
+def _lines(raw: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    value = raw.get(key) or ()
+    if isinstance(value, str):
+        return tuple(value.splitlines())
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"{key} must be a list of lines, not {value!r}", where=where)
+    return tuple(map(str, value))
+
+
+def _text(key: str, value: Any) -> Any:
+    """YAML reads an unquoted 04:00:00 as a number of seconds; a job wants it as a time again."""
+    if key == "walltime" and isinstance(value, int) and not isinstance(value, bool):
+        return f"{value // 3600:02d}:{value // 60 % 60:02d}:{value % 60:02d}"
+    if key in ("log_directory", "dashboard_address", "queue") and value is not None:
+        return str(value)
+    return value
 
 
 def _known_keys(raw: Any, known: set[str], where: str) -> None:
@@ -158,21 +228,34 @@ _TIME: Final = re.compile(r"^(?:(\d+)-)?(\d+):([0-5]\d)(?::([0-5]\d))?$")
 
 def seconds_of(walltime: str) -> int:
     """``[D-]HH:MM[:SS]`` in seconds."""
-    match = _TIME.match(walltime)
+    match = _TIME.match(str(walltime))
     if match is None:
         raise ConfigError(f"--walltime: {walltime!r} is not a time", action="write it as 02:00:00")
     days, hours, minutes, seconds = (int(item or 0) for item in match.groups())
     return ((24 * days + hours) * 60 + minutes) * 60 + seconds
 
 
-def _check(wanted: Resources) -> None:
+def _check(site: Site) -> None:
+    """Refuse sizes, times, numbers and queues that cannot be meant."""
+    wanted = site.resources
     for name in ("memory", "disk"):
         value = getattr(wanted, name)
-        if value is not None and not _SIZE.match(value):
+        if value is not None and not (isinstance(value, str) and _SIZE.match(value)):
             raise ConfigError(f"--{name}: {value!r} is not a size", action="write it as 2GiB")
     for name in ("cores", "scaleout"):
         value = getattr(wanted, name)
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ConfigError(f"--{name} must be a number from 1, not {value!r}")
-    if wanted.walltime is not None:
-        seconds_of(wanted.walltime)
+    for time in filter(None, (wanted.walltime, *site.queues.values())):
+        seconds_of(time)
+    if site.queues and wanted.queue is not None and wanted.queue not in site.queues:
+        known = ", ".join(f"{name} ({longest})" for name, longest in site.queues.items())
+        raise ConfigError(f"site {site.name} has no queue {wanted.queue!r}",
+                          near=nearest(wanted.queue, site.queues), action=f"its queues: {known}")  # fmt: skip
+    longest = site.queues.get(wanted.queue or "")
+    if wanted.walltime and longest and seconds_of(wanted.walltime) > seconds_of(longest):
+        raise ConfigError(f"--walltime {wanted.walltime}: queue {wanted.queue} allows {longest}",
+                          action="choose another --queue")  # fmt: skip
+    if site.kind == "scheduler" and not site.address:
+        raise ConfigError("a scheduler that runs already needs its address", where=site.name,
+                          action="add: address: tcp://HOST:PORT")  # fmt: skip

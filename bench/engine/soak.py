@@ -1,0 +1,129 @@
+"""Ten minutes of random kills: 2 000 parts, workers and the main process shot at again and again.
+
+    python bench/engine/soak.py [--parts 2000] [--minutes 10] [--seed 1]
+
+A victim (a worker three times out of four, else the main process) gets SIGKILL every second or so; a killed
+main process is resumed.  In the end every part must be done, none twice, and ``hists.zip`` and
+``cutflow.json`` must be the bytes of a run in peace.  Writes ``bench/results/engine_soak.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from overhead import make
+
+RESULTS = Path(__file__).parents[1] / "results" / "engine_soak.json"
+SLOW = """
+_inner = process
+
+
+def process(events, ctx):
+    import time
+
+    time.sleep({seconds})
+    return _inner(events, ctx)
+"""
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = status.read_text()
+        except OSError:
+            continue
+        if int(text.rsplit(")", 1)[1].split()[1]) == pid:
+            found.append(int(status.parent.name))
+    return found
+
+
+def start(run: Path, folder: Path, parts: int, environment: dict[str, str]) -> subprocess.Popen:
+    files = ["--files", f"data={folder}/*.root", "--part-events", "1", "--max-events", str(parts)]
+    command = ["resume", str(run)]
+    if not (run / "manifest.json").exists():
+        command = ["run", str(folder / "bench_analysis.py"), *files, "--out", str(run), "--process-only",
+                   "--executor", "processes", "--workers", "2"]  # fmt: skip
+    return subprocess.Popen([sys.executable, "-m", "femtobarn", *command], env=environment,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # fmt: skip
+
+
+def soak(options: argparse.Namespace, folder: Path) -> dict:
+    choose = random.Random(options.seed)
+    environment = os.environ | {"FEMTOBARN_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    run, end = folder / "run", time.monotonic() + 60 * options.minutes
+    seen = {"workers_killed": 0, "main_killed": 0, "ended_by_itself": 0, "tracebacks": 0}
+    while True:
+        process = start(run, folder, options.parts, environment)
+        while process.poll() is None:
+            time.sleep(choose.expovariate(1.0))
+            if time.monotonic() > end or process.poll() is not None:
+                continue  # in peace to the end
+            victims = children(process.pid)
+            main = choose.random() < 0.25 or not victims
+            try:
+                os.kill(process.pid if main else choose.choice(victims), signal.SIGKILL)
+                seen["main_killed" if main else "workers_killed"] += 1
+            except ProcessLookupError:
+                continue
+        said = process.communicate()[1]
+        seen["tracebacks"] += "Traceback" in said
+        if process.returncode == 0:
+            break
+        if process.returncode != -signal.SIGKILL:
+            seen["ended_by_itself"] += 1
+            if "ended 3 workers" not in said and "end before they start" not in said:
+                print(said, file=sys.stderr)
+    ledger = [
+        json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines() if line.startswith("{")
+    ]
+    done = [entry["part"] for entry in ledger if entry.get("state") == "done"]
+    peace = folder / "peace"
+    fresh = environment | {"FEMTOBARN_CACHE": str(folder / "other")}
+    assert start(peace, folder, options.parts, fresh).wait() == 0
+    same = {
+        name: (run / name).read_bytes() == (peace / name).read_bytes()
+        for name in ("hists.zip", "cutflow.json")
+    }
+    return {
+        "parts": options.parts, "seed": options.seed, **seen,
+        "parts_done": len(set(done)), "parts_done_twice": len(done) - len(set(done)), "same_bytes": same,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--parts", type=int, default=2000)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp())
+    try:
+        make(folder, options.parts // 10)
+        analysis = folder / "bench_analysis.py"
+        text = analysis.read_text()
+        slow = SLOW.format(seconds=round(60 * options.minutes / options.parts, 3))
+        analysis.write_text(text.replace("\n\nanalysis = ", f"\n{slow}\n\nanalysis = "))
+        started = time.monotonic()
+        found = soak(options, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    found["minutes"] = round((time.monotonic() - started) / 60, 1)
+    document = {"schema_version": 1, "rows": [found]}
+    RESULTS.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
