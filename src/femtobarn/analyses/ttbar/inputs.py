@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from femtobarn.analyses.ttbar.models import check_backend, model_resources
 from femtobarn.analyses.ttbar.parameters import TtbarParameters
 from femtobarn.analyses.ttbar.variations import wanted
 from femtobarn.catalog.agc import PROCESSES, relocate
+from femtobarn.catalog.copies import local_copies
 from femtobarn.errors import ConfigError, UsageError, nearest
 from femtobarn.records import NOMINAL, Dataset
 
@@ -90,4 +92,6 @@ def _located(dataset: Dataset, parameters: TtbarParameters) -> Dataset:
             if None not in counts:
                 meta["nevts"] = sum(count or 0 for count in counts)
     files = relocate(files, source=parameters.source, xcache_prefix=parameters.xcache_prefix)
+    if parameters.cache_dir is not None:
+        files = local_copies(files, Path(parameters.cache_dir).expanduser())
     return Dataset(dataset.name, files, meta)

@@ -38,6 +38,9 @@ class TtbarParameters(Parameters):
     n_files_max: int = Field(-1, ge=-1, description="first N files of every dataset; -1 for all")
     source: SourceName = Field("upstream", description="where the files of the catalogue are read from")
     xcache_prefix: str | None = Field(None, description="prefix for every path")
+    cache_dir: str | None = Field(
+        None, description="folder for copies of remote files; missing ones are fetched"
+    )
     seed: int = Field(0, ge=0, description="names the stream of the jet energy resolution")
     sanity: Literal["error", "warn"] = Field("error", description="what a mislabelled sample is")
     systematics: Systematics = Field("all", description="all, none, or names of variations")
@@ -50,5 +53,5 @@ class TtbarParameters(Parameters):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        check_source(self.source, self.xcache_prefix, None)
+        check_source(self.source, self.xcache_prefix, self.cache_dir)
         return self
