@@ -8,6 +8,7 @@ likes, run parts anywhere, repeat them and merge them.
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import sys
@@ -26,7 +27,7 @@ from femtobarn.errors import DataError, UsageError, nearest
 from femtobarn.hists import Axis, HistSpec
 from femtobarn.outcome import Outcome
 from femtobarn.read.columns import Events
-from femtobarn.records import NOMINAL, Dataset, Part, Variation
+from femtobarn.records import NOMINAL, Dataset, FileRef, Part, Variation
 
 __all__ = [
     "Analysis",
@@ -54,7 +55,10 @@ class Parameters(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Columns that ``process`` reads: needed ones, and those it can do without."""
+    """Columns that ``process`` reads: needed ones, and those it can do without.
+
+    Optional names may be patterns, ``muon.*``: all columns of the file that fit.
+    """
 
     needed: tuple[str, ...]
     optional: tuple[str, ...] = ()
@@ -100,6 +104,8 @@ class Context:
     resources: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     #: What :class:`Peek` asked for; None unless the part is the first of its file.
     peek: Events | None = None
+    #: {column: what the file says about it}, for the columns in :attr:`Analysis.titles`.
+    titles: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def is_data(self) -> bool:
@@ -193,6 +199,8 @@ class Stored:
     notes: tuple[str, ...] = ()
     model: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     folder: Path | None = None
+    #: What later steps worked out and other later steps can use; never written anywhere.
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def by_name(self) -> Mapping[str, Dataset]:
@@ -242,6 +250,15 @@ class Analysis:
     figures : function (stored, fit.json) -> drawings
     headline : function (stored, fit.json) -> one sentence
     files : function (stored) -> (path inside the run directory, content) of further files
+    titles : names of columns whose description in the file ``process`` wants (``ctx.titles``)
+    shared_files : whether a file may be in several datasets, each a reading of its own
+    dataset_resources : function (parameters, dataset) -> files needed for one dataset
+    settle : function (merged outcome, parameters) -> warnings
+        Called once on the sum of all parts, before it is written: divides by sums that no part knows,
+        and says what only the whole run can tell.
+    whole_file : function (file, ctx, place) -> (outcome, bytes read, entries)
+        For jobs that take a file as a whole and leave one behind: called in place of ``process``.
+        ``place`` is where its outcome will be stored; files beside it with the same stem are its own.
     verdict : function (stored) -> why this result is a failure all the same; empty if it is none
         Asked last, when everything is written; the run then exits with 1.
     """
@@ -267,7 +284,12 @@ class Analysis:
     figures: Callable[[Stored, Mapping[str, Any]], Iterable[Any]] | None = None
     headline: Callable[[Stored, Mapping[str, Any]], str] | None = None
     files: Callable[[Stored], Iterable[tuple[str, bytes]]] | None = None
+    whole_file: Callable[[FileRef, Context, Path], tuple[Outcome, int, int]] | None = None
     verdict: Callable[[Stored], str] | None = None
+    titles: tuple[str, ...] = ()
+    shared_files: bool = False
+    dataset_resources: Callable[[Any, Dataset], Mapping[str, Resource]] = field(default=lambda *_: {})
+    settle: Callable[[Outcome, Any], Sequence[str]] | None = None
 
     def columns_for(self, parameters: Any, schema: str, dataset: Dataset) -> Columns:
         """The declared columns for one dataset read through one schema."""
@@ -296,6 +318,11 @@ def find_analysis(name: str) -> Analysis:
     """
     if name.endswith(".py"):
         return _from_file(Path(name))
+    if name.startswith("femtobarn.") and ":" in name:  # a job of the house that is no analysis of its own
+        module, _, attribute = name.partition(":")
+        found = getattr(importlib.import_module(module), attribute, None)
+        if isinstance(found, Analysis):
+            return found
     points = [p for p in importlib.metadata.entry_points(group=ENTRY_POINTS) if p.name == name]
     if not points:
         raise UsageError(

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from femtobarn.hists import Compensated, Histogram, HistSpec
+from femtobarn.hists import Compensated, Histogram, HistSpec, Sparse
 from femtobarn.hists.spectra import Spectra
+from femtobarn.kernels.jagged import Jagged
 from femtobarn.records import NOMINAL, Count
 
 __all__ = ["CutRow", "Outcome", "Shard"]
@@ -40,10 +41,10 @@ class CutRow:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Rows of a table made by one part: equally long columns, in event order."""
+    """Rows of a table made by one part: equally long columns (of values or of lists), in event order."""
 
     part: int
-    columns: Mapping[str, NDArray[Any]]
+    columns: Mapping[str, NDArray[Any] | Jagged]
 
     def __post_init__(self) -> None:
         if len({len(column) for column in self.columns.values()}) > 1:
@@ -69,6 +70,8 @@ class Outcome:
     warnings : {sentence: count}
     spectra : {dataset: Spectra}
         Surveys of many sparse spectra with exact sums.
+    sparse : {name: Sparse}
+        Histograms without categories, most of whose bins are empty.
     """
 
     dataset: str = ""
@@ -79,6 +82,7 @@ class Outcome:
     facts: dict[str, dict[str, tuple[float, ...]]] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
     spectra: dict[str, Spectra] = field(default_factory=dict)
+    sparse: dict[str, Sparse] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, dataset: str, specs: Sequence[HistSpec] = ()) -> Outcome:
@@ -113,7 +117,10 @@ class Outcome:
 
     def add_table(self, name: str, columns: Mapping[str, Any], *, part: int = 0) -> None:
         """Add rows to a table."""
-        arrays = {key: np.asarray(column) for key, column in columns.items()}
+        arrays = {
+            key: column if isinstance(column, Jagged) else np.asarray(column)
+            for key, column in columns.items()
+        }
         self.tables.setdefault(name, []).append(Shard(part, arrays))
 
     def add_fact(self, name: str, values: NDArray[Any]) -> None:
@@ -151,6 +158,7 @@ class Outcome:
                 known[name] = tuple(sorted({*known.get(name, ()), *found}))
         _absorb(self.warnings, other.warnings)
         _absorb(self.spectra, other.spectra)
+        _absorb(self.sparse, other.sparse)
 
     def __add__(self, other: Outcome) -> Outcome:
         total = Outcome(self.dataset)
@@ -169,13 +177,23 @@ class Outcome:
         """A named total; 0 when nothing was added."""
         return float(self.sums.get(dataset, {}).get(name, Compensated()))
 
-    def table(self, name: str) -> dict[str, NDArray[Any]]:
+    def table(self, name: str) -> dict[str, Any]:
         """All rows of a table, in part order."""
         shards = [shard for shard in self.tables.get(name, []) if shard.columns]
         filled = [shard for shard in shards if len(next(iter(shard.columns.values())))] or shards[:1]
         if not filled:
             return {}
-        return {key: np.concatenate([shard.columns[key] for shard in filled]) for key in filled[0].columns}
+        return {key: _joined([shard.columns[key] for shard in filled]) for key in filled[0].columns}
+
+
+def _joined(columns: Sequence[NDArray[Any] | Jagged]) -> NDArray[Any] | Jagged:
+    """Columns of shards one after the other."""
+    lists = [column for column in columns if isinstance(column, Jagged)]
+    if not lists:
+        return np.concatenate([np.asarray(column) for column in columns])
+    ends = np.cumsum([0, *(int(column.offsets[-1]) for column in lists)])
+    offsets = [column.offsets[:-1] + end for column, end in zip(lists, ends[:-1], strict=True)]
+    return Jagged(np.concatenate([*offsets, ends[-1:]]), np.concatenate([column.values for column in lists]))
 
 
 def _absorb(mine: dict[str, Any], other: Mapping[str, Any]) -> None:

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-__all__ = ["NOMINAL", "Count", "Dataset", "FileRef", "Kind", "Part", "Variation", "both_sides"]
+__all__ = ["NOMINAL", "TOY_TITLE", "Count", "Dataset", "FileRef", "Kind", "Part", "Variation", "both_sides"]
 
 Kind = Literal["data", "mc"]
+
+#: Title of the trees that our own generators write: who uses such a file is told, however it was named.
+TOY_TITLE: Final = "femtobarn toy simulation"
 
 
 @dataclass(frozen=True, slots=True)

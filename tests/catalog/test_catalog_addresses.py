@@ -46,7 +46,9 @@ def test_wrong_addresses_are_refused_without_a_request(text, words):
         resolve_address(text, Lookup(client=Nobody()))
 
 
-@pytest.mark.parametrize("text", ["x.root", "a/b*.root", "x.root:Events", "https://h/x.root", "root://h//x", "C:x.root"])
+@pytest.mark.parametrize(
+    "text", ["x.root", "a/b*.root", "x.root:Events", "https://h/x.root", "root://h//x", "C:x.root"]
+)
 def test_files_are_no_addresses(text):
     assert not is_address(text)
 
@@ -69,8 +71,8 @@ def test_folders(tmp_path):
     assert [ref.url for ref in dataset.files] == [str(tmp_path / "a.root"), str(tmp_path / "b.root")]
     with pytest.raises(DataError, match=r"holds no file \*\.csv"):
         datasets_at([str(tmp_path)], Lookup(extension=".csv"))
+    touch(tmp_path, "up/in/x.root")
     with pytest.raises(DataError, match="--recursive"):
-        touch(tmp_path, "up/in/x.root")
         datasets_at([str(tmp_path / "up")])
 
 
@@ -82,7 +84,9 @@ def test_one_file_in_two_datasets(tmp_path):
 
 def test_filesets_as_addresses(tmp_path):
     path = tmp_path / "f.json"
-    path.write_text('{"a": {"files": {"https://h/1.root": "t", "https://h/2.root": "t"}, "metadata": {"k": 1}}}')
+    path.write_text(
+        '{"a": {"files": {"https://h/1.root": "t", "https://h/2.root": "t"}, "metadata": {"k": 1}}}'
+    )
     (dataset,) = datasets_at([f"fileset:{path}?"[:-1]], Lookup(limit=1))
     assert [ref.url for ref in dataset.files] == ["https://h/1.root"]
     assert dict(dataset.metadata) == {"k": 1}

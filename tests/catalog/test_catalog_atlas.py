@@ -109,7 +109,9 @@ def test_a_whole_release_says_what_it_leaves_out(service, caplog):
     service([SKIMMED, dataset(8, file_list=[]), PERIODS])
     assert [d.name for d in resolve_address("atlas://2024r-pp")] == ["7"]
     assert "2 of 3 datasets have no files 'noskim' and are left out: 8, data" in caplog.text
-    with pytest.raises(UsageError, match="(?s)no dataset of 2024r-pp has files '5lep'.*skims: 2015, 2016, 4lep"):
+    with pytest.raises(
+        UsageError, match=r"(?s)no dataset of 2024r-pp has files '5lep'.*skims: 2015, 2016, 4lep"
+    ):
         resolve_address("atlas://2024r-pp?skim=5lep")
     assert [d.name for d in datasets_from_files(["2024r-pp"])] == ["7"]
     with pytest.raises(UsageError, match="cannot name them all"):

@@ -183,3 +183,12 @@ def test_gaps_stay_gaps(tmp_path):
     np.testing.assert_allclose(profile.minutes, np.arange(4) * LS_SECONDS / 60)
     np.testing.assert_array_equal(np.isnan(profile.luminosity), [False, False, True, False])
     assert read_lumisections(tmp_path / "a.csv").profile(8) is None
+
+
+def test_runs_of_the_run_registry(tmp_path):
+    """What its client gives: numbers of OMS inside, certification beside them."""
+    rows = [{"run_number": 327743, "rr_attributes": {"class": "Collisions18", "short_run": False},
+             "oms_attributes": {"run_number": 327743, "duration": 5000, "init_lumi": 1.5}}]  # fmt: skip
+    (tmp_path / "rr.json").write_text(json.dumps(rows))
+    run = read_runs(tmp_path / "rr.json").get(327743)
+    assert (run.get("duration").number, run.get("init_lumi").number) == (5000.0, 1.5)

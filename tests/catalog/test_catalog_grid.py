@@ -86,12 +86,12 @@ def test_no_dasgoclient(monkeypatch, tmp_path):
 class Rucio:
     """What list_replicas of rucio-clients gives."""
 
-    rows = [
+    rows = (
         {"name": "b", "bytes": 2, "adler32": "0b", "rses": {"T2_DE_X": ["root://de//b"]}},
         {"name": "a", "bytes": 1, "adler32": "0a", "rses": {
             "T1_US_F": ["root://us//a"], "T2_DE_X": ["davs://de/a", "root://de//a"], "T2_FR_Y": ["root://fr//a"],
         }},
-    ]  # fmt: skip
+    )  # fmt: skip
 
     def list_replicas(self, dids, schemes):
         assert dids == [{"scope": "cms", "name": "/A/B/C"}]
@@ -106,7 +106,7 @@ def test_replicas_of_rucio_and_their_order():
     preferred = rucio_dataset("cms:/A/B/C", client=Rucio(), prefer=["T2_DE"], block=["T1"])
     assert preferred.files[0].url == "https://de/a"
     assert preferred.files[0].replicas == ("root://de//a", "root://fr//a")
-    with pytest.raises(DataError, match="(?s)b has no replica at the sites that are left.*sites: T2_DE_X"):
+    with pytest.raises(DataError, match=r"(?s)b has no replica at the sites that are left.*sites: T2_DE_X"):
         rucio_dataset("cms:/A/B/C", client=Rucio(), allow=["T2_FR", "T1"])
 
 

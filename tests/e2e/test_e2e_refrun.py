@@ -7,11 +7,16 @@ import json
 import logging
 import os
 import sys
+import threading
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from femtobarn.catalog.runtable import read_rows
 from femtobarn.cli import main
 from femtobarn.samples.refrun import make_refrun
 
@@ -174,10 +179,6 @@ def test_fetch_mistakes(tmp_path):
 
 def test_fetch_from_a_tired_server(tmp_path):
     """503 twice, pages capped by the server; the second call asks nothing; the secret stays in memory."""
-    import threading
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-    from urllib.parse import parse_qsl, urlsplit
-
     rows = [{"run_number": run, "lumisection_number": n, "recorded_lumi": float(n), "pileup": 30.0}
             for run in range(100, 130) for n in range(1, 41)]  # fmt: skip
     seen = []
@@ -244,3 +245,57 @@ def test_fetch_from_a_tired_server(tmp_path):
         if file.is_file():
             assert b"hunter2" not in file.read_bytes()
             assert b"t0ken" not in file.read_bytes()
+
+
+def test_the_example_runs(tmp_path):
+    folder = Path(__file__).parents[2] / "examples" / "refrun"
+    done = femtobarn("refrun", "suggest", 900221, "--reco", "prompt", "--pairs", folder / "pairs.json",
+                     "--runs", folder / "runs.csv", "--out", tmp_path / "run")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "2 references in use" in done.stdout
+    assert json.loads((tmp_path / "run/manifest.json").read_text())["origin"] == "toy"
+
+
+def test_every_lumisection_of_a_real_period_is_fetched_once(shared, tmp_path):
+    """4 655 rows from a server that fails twice and gives 200 rows a page: at most 40 requests, then none."""
+    rows = []
+    for _, row in read_rows(shared("data/refrun/oms_lumisections_315190_315286.csv"), "run_number"):
+        values = {name: None if cell == "" else cell for name, cell in row.items()}
+        rows.append({**values, "run_number": int(row["run_number"]),
+                     "lumisection_number": int(row["lumisection_number"])})  # fmt: skip
+    asked, lock = [], threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            query = dict(parse_qsl(urlsplit(self.path).query))
+            with lock:
+                asked.append(query)
+                tired = len(asked) <= 2
+            low, high = (int(query[f"filter[run_number][{op}]"]) for op in ("GE", "LE"))
+            chosen = [row for row in rows if low <= row["run_number"] <= high]
+            start = int(query["page[offset]"])
+            page = chosen[start : start + min(200, int(query["page[limit]"]))]
+            content = json.dumps({"data": [{"attributes": row} for row in page],
+                                  "meta": {"totalResourceCount": len(chosen)}}).encode()  # fmt: skip
+            self.send_response(503 if tired else 200)
+            self.send_header("Content-Type", "application/vnd.api+json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    base = ["refrun", "fetch", "--store", tmp_path / "s.db", "--runs", "315190-315286", "--resources",
+            "lumisections", "--oms-url", f"http://127.0.0.1:{httpd.server_port}/agg/api/v1"]  # fmt: skip
+    for name in "ab":
+        done = femtobarn(*base, "--out", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+    httpd.shutdown()
+    httpd.server_close()
+    first, second = (json.loads((tmp_path / name / "tables/fetch.json").read_text()) for name in "ab")
+    assert first["stored"]["lumisections"] == 4655
+    assert first["requests"] == len(asked) <= 40
+    assert (second["requests"], second["from_cache"]) == (0, 4655)

@@ -169,12 +169,19 @@ def test_the_shipped_configuration_says_why_it_makes_no_histogram(shared, tmp_pa
     assert any("no effect" in note for note in manifest["warnings"])
 
 
-@pytest.mark.parametrize("release", ["physlite", "physlite-rntuple"])
-def test_a_bump_that_was_put_in_is_found_where_it_is(tmp_path, release):
-    made = api.data_make("survey", out=tmp_path / "toy", release=release, seed=3)
+#: Two of the bumps lie where no cut spectrum shows them: on top of the peak, and beyond the first gap.
+BUMPS = (
+    ("physlite", ()), ("physlite-rntuple", ()), ("physlite", ("mass=160", "signal=400", "events=6000")),
+    ("physlite", ("mass=400", "signal=60", "events=6000")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("release", "sample"), BUMPS)
+def test_a_bump_that_was_put_in_is_found_where_it_is(tmp_path, release, sample):
+    made = api.data_make("survey", out=tmp_path / "toy", release=release, seed=3, settings=sample)
     truth = json.loads(made.truth.read_text())
     settings = ("combinations.min_types=1", "combinations.min_each=1", "combinations.max_total=2",
-                "objects=electrons,muons,jets", "min_events=600", "resonances=none",
+                "objects=electrons,muons,jets", "min_events=300", "resonances=none",
                 "search=true")  # fmt: skip
     asked = api.Request(
         what="survey",
@@ -184,11 +191,14 @@ def test_a_bump_that_was_put_in_is_found_where_it_is(tmp_path, release):
         executor="serial",
     )
     finished = api.run(asked)
-    best = api.open_run(finished.path).fit["search"]["global"]["best"]
-    found = next(h for h in api.open_run(finished.path).fit["search"]["histograms"] if h["name"] == best)
-    assert truth["combination"] in best
-    assert abs(found["mass_gev"] - truth["mass_gev"]) <= 10
-    assert found["p_global"] < 1e-3
+    found = api.open_run(finished.path).fit["search"]
+    best = next(h for h in found["histograms"] if h["name"] == found["global"]["best"])
+    assert truth["combination"] in best["name"]
+    assert abs(best["mass_gev"] - truth["mass_gev"]) <= 10
+    assert found["global"]["p_global"] < 1e-3
+    elsewhere = [h for h in found["histograms"] if h["p_global"] and truth["combination"] not in h["name"]]
+    assert len(elsewhere) >= 3
+    assert all(h["p_global"] > 1e-4 for h in elsewhere)
 
 
 def test_both_formats_hold_the_same_events(tmp_path):

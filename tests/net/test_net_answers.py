@@ -101,7 +101,10 @@ def test_cut_bodies_are_asked_for_again(loopback, http):
 
 def test_a_body_that_trickles_in_has_an_end(loopback):
     server = loopback(lambda _: Reply(body=b"x" * (1 << 20), pause=0.05))
-    with HttpClient(Limits(read=5.0, tries=2, total=0.3)) as http, pytest.raises(NetworkError, match="in time"):
+    with (
+        HttpClient(Limits(read=5.0, tries=2, total=0.3)) as http,
+        pytest.raises(NetworkError, match="in time"),
+    ):
         http.get(server.url)
 
 

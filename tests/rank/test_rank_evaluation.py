@@ -11,7 +11,8 @@ from femtobarn.catalog.certhelper import read_pairs
 from femtobarn.errors import DataError, UsageError
 from femtobarn.rank.evaluate import ALL_RANKERS, evaluate, parse_rankers
 from femtobarn.rank.features import FEATURES
-from femtobarn.rank.history import ClassHistory, Events, Protocol, Target
+from femtobarn.rank.follow import FollowRanker, fit_follow
+from femtobarn.rank.history import ClassHistory, Events, Protocol, Target, class_histories
 from femtobarn.rank.rankers import RANKERS, order, rank_of
 
 ROWS = [
@@ -169,10 +170,11 @@ def test_the_order_of_rows_changes_nothing(habit, protocol):
         np.testing.assert_array_equal(values, rows(other)[name])
 
 
-def test_shifted_run_numbers_change_nothing(habit, make_pairs):
+@pytest.mark.parametrize("protocol", [Protocol("run-ordered"), Protocol("embargo", 20)], ids=lambda p: p.name)
+def test_shifted_run_numbers_change_nothing(habit, make_pairs, protocol):
     moved = make_pairs([(p.key.run + 7777, p.key.reco, p.reference.run + 7777, p.dataset) for p in habit])
-    every = evaluate(Events.from_pairs(habit), Protocol("run-ordered"), test_from=1500)
-    other = evaluate(Events.from_pairs(moved), Protocol("run-ordered"), test_from=1500 + 7777)
+    every = evaluate(Events.from_pairs(habit), protocol, test_from=1500)
+    other = evaluate(Events.from_pairs(moved), protocol, test_from=1500 + 7777)
     for name in ALL_RANKERS:
         differ = np.mean(every.ranks.ranks[name] != other.ranks.ranks[name])
         assert differ <= (0.005 if name == "model" else 0.0), name
@@ -201,3 +203,41 @@ def test_unknown_references_have_rank_zero(make_pairs):
     past = history.past(history.target(0))
     assert len(past) == 0
     assert rank_of(past, RANKERS["latest"](past), 0) == 0
+
+
+def test_behind_an_embargo_the_model_gains_on_the_newest_choice(shared):
+    events = Events.from_pairs(read_pairs(shared("data/refrun/pairs.csv")).pairs)
+    found = evaluate(
+        events, Protocol("embargo", 100), test_from=346000, test_to=375000,
+        rankers=("latest", "latest_any", "model"),
+    )  # fmt: skip
+    content = found.to_json()
+    scores = content["groups"]["all"]["rankers"]
+    assert content["model"]["name"] == "follow"
+    assert scores["model"]["top1"] >= scores["latest_any"]["top1"] + 0.003
+    assert scores["model"]["mrr"] >= scores["latest_any"]["mrr"] + 0.001
+    assert abs(scores["model"]["top3"] - scores["latest_any"]["top3"]) <= 0.005
+    assert content["groups"]["all"]["ceiling"]["known"] == pytest.approx(1 - 0.2075, abs=5e-5)
+
+
+def test_following_learns_who_is_right_and_forgets(make_pairs):
+    """In one class express keeps a reference of its own, in the other it follows prompt a little later."""
+    rows = []
+    for i, run in enumerate(range(100_000, 102_000, 10)):
+        own, late = 1000 + 10 * (i // 20), 1000 + 10 * (max(i - 3, 0) // 20)
+        rows += [(run, "express", own), (run, "prompt", own + (5 if i // 20 % 2 else -3))]
+        rows += [(run + 1, "express", late, "/Cosmics/x"), (run + 1, "prompt", own, "/Cosmics/x")]
+    events = Events.from_pairs(make_pairs(rows))
+    histories = dict(class_histories(events, Protocol("embargo", 20)))
+    ranker = fit_follow(histories, {name: np.arange(len(one)) for name, one in histories.items()})
+    assert ranker.weights is not None
+
+    def first(name, run):
+        past = histories[name].past(Target(run, 0, 0))
+        return int(past.history.references[np.argmax(ranker.keys(past))])
+
+    assert first("collisions", 102_010) == 1090  # its own, though prompt has a newer run
+    assert first("collisions", 150_000) == 1095  # after a long pause the habit is forgotten
+    assert first("cosmics", 101_832) == 1090  # prompt has moved on: express will follow
+    without = FollowRanker(None).keys(histories["collisions"].past(Target(102_010, 0, 0)))
+    assert int(histories["collisions"].references[np.argmax(without)]) == 1095

@@ -275,6 +275,33 @@ def test_unit_mistakes_are_refused(tmp_path):
     source.close()
 
 
+@pytest.mark.parametrize(
+    ("median", "refused"), [(0.05, "hold GeV"), (120.0, ""), (40.0, "hold GeV"), (2e6, ""), (9e6, "hold keV")]
+)
+def test_a_schema_in_mev_has_bounds_on_both_sides(tmp_path, median, refused):
+    """Jets of two TeV are possible, more than a beam holds is not."""
+    columns = {**COLUMNS, "lep_pt": ak.Array([[median]] * EVENTS)}
+    source = open_source(FileRef(str(write(tmp_path / "t.root", columns=columns))), ["atlas-2020"])
+    if refused:
+        with pytest.raises(DataError, match=refused):
+            check_unit(source, where="t.root")
+    else:
+        check_unit(source, where="t.root")
+    source.close()
+
+
+@pytest.mark.parametrize(("median", "refused"), [(0.2, "hold TeV"), (30.0, ""), (1200.0, "hold MeV")])
+def test_a_schema_in_gev_has_bounds_on_both_sides(tmp_path, median, refused):
+    path = write(tmp_path / "t.root", columns={"Muon_pt": ak.Array([[median]] * EVENTS)}, name="Events")
+    source = open_source(FileRef(str(path)), ["cms-nanoaod"])
+    if refused:
+        with pytest.raises(DataError, match=refused):
+            check_unit(source, where="t.root")
+    else:
+        check_unit(source, where="t.root")
+    source.close()
+
+
 def test_the_leading_one_counts(tmp_path):
     """Many soft objects stored before a hard one are no unit mistake."""
     columns = {**COLUMNS, "lep_pt": ak.Array([[10.0, 50e3]] * EVENTS)}
@@ -305,7 +332,7 @@ def test_shipped_schemas(name):
 
     schema = find_schema(name)
     assert schema.name == name
-    assert schema.format in ("tree", "csv", "histograms", "edm")
+    assert schema.format in ("tree", "csv", "histograms", "edm", "arrays")
     assert schema.title
     # Schemas travel to worker processes.
     copy = pickle.loads(pickle.dumps(schema))  # noqa: S301 - our own bytes

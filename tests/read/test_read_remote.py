@@ -1,4 +1,4 @@
-"""Remote files: needed ranges only, replicas that must agree, servers that fail; the same numbers as local."""
+"""Remote files: needed ranges only, replicas that agree, servers that fail; the numbers of local files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import uproot
 
-from femtobarn.errors import DataError, NetworkError
+from femtobarn.errors import DataError, NetworkError, UsageError
 from femtobarn.net import HttpClient, Limits, RemoteFile, use_network
 from femtobarn.net.remote import identity, join_ranges
 from femtobarn.read import open_source, read_events
@@ -158,7 +158,7 @@ class TestReading:
 
         def lie(ask):
             reply = serve(ask)
-            first, last = ask.range
+            first, _last = ask.range
             size = (folder / "wide.root").stat().st_size
             if first:  # after the first request: another size
                 reply.headers["Content-Range"] = f"bytes {first}-{first + len(reply.body) - 1}/{size + 1}"
@@ -224,7 +224,10 @@ def test_a_slow_server_has_a_limit(loopback, folder):
     serve = file_reply(folder)
     server = loopback(lambda ask: replace(serve(ask), pause=0.2))
     client = HttpClient(Limits(read=5.0, tries=2, total=0.5))
-    with pytest.raises(NetworkError, match="in time"), RemoteFile(FileRef(server.url + "/wide.root"), client) as file:
+    with (
+        pytest.raises(NetworkError, match="in time"),
+        RemoteFile(FileRef(server.url + "/wide.root"), client) as file,
+    ):
         file.prefetch([(100_000, 900_000)])
 
 
@@ -250,3 +253,22 @@ def test_the_uuid_is_read_from_the_header(folder):
     with uproot.open(folder / "wide.root") as file:
         assert identity((folder / "wide.root").read_bytes()[:300]) == str(file.file.uuid)
     assert identity(b"a,b\n") != identity(b"a,c\n")
+
+
+@pytest.mark.usefixtures("quick_client")
+def test_a_replica_of_another_protocol(loopback, folder, local, monkeypatch):
+    """Without the extra, a root:// replica is passed over; alone, the error says which extra."""
+    from femtobarn.net import transports
+
+    def absent():
+        raise UsageError("root:// needs the extra 'xrootd'")
+
+    monkeypatch.setattr(transports, "_xrootd", absent)
+    server = loopback(folder)
+    ref = FileRef("root://127.0.0.1:9//wide.root", replicas=(server.url + "/wide.root",))
+    assert same(columns(ref), local)
+    with pytest.raises(UsageError, match="extra 'xrootd'"):
+        open_source(FileRef("root://127.0.0.1:9//wide.root"))
+    server.stop()
+    with pytest.raises(NetworkError, match=r"none of 2 replicas.*no connection.*extra 'xrootd'"):
+        open_source(FileRef(server.url + "/wide.root", replicas=("root://127.0.0.1:9//wide.root",)))

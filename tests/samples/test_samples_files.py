@@ -305,3 +305,18 @@ def test_wrong_arguments_are_answered(tmp_path, arguments, near):
     assert not (tmp_path / "out").exists()
     if near:
         assert near in caught.value.near
+
+
+@pytest.mark.parametrize(
+    ("job", "release"), [("survey", "physlite"), ("survey", "physlite-rntuple"), ("h4l", "atlas-2025")]
+)
+def test_a_generated_file_says_so_however_it_is_named(tmp_path, job, release):
+    from femtobarn import api
+
+    made = api.data_make(
+        job, out=tmp_path, release=release, settings=("events=50", "signal=5") if job == "survey" else ()
+    )
+    files = sorted(tmp_path.glob("*.root"))
+    _, plan = api.plan(api.Request(what="survey", files=[f"d={files[0]}"]))
+    assert made.release == release
+    assert [file.toy for file in plan.files] == [True]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -45,6 +46,46 @@ def test_global_probabilities_are_uniform_without_a_bump():
     # Kolmogorov-Smirnov distance of 40 uniform numbers exceeds 0.26 once in a hundred.
     distance = np.max(np.abs(np.sort(p) - (np.arange(40) + 0.5) / 40))
     assert distance < 0.26
+
+
+#: A spectrum with a threshold, a broad maximum near 70 GeV, and a tail with gaps.
+WHOLE = 10.0 * np.arange(301)
+MIDDLE = (WHOLE[1:] + WHOLE[:-1]) / 2
+TURN_ON = (1 - np.exp(-((MIDDLE / 70) ** 4))) * np.exp(-MIDDLE / 100)
+TURN_ON *= 3000 / TURN_ON.sum()
+
+
+def drawn(expected, name="toy", seed=5, toys=100):
+    counts = np.random.default_rng(seed).poisson(expected).astype(float)
+    return search(SpectrumToSearch(name, counts, WHOLE, whole=True), toys=toys)
+
+
+def test_global_probabilities_of_whole_spectra_are_uniform_too():
+    found = [drawn(TURN_ON, f"toy{i}", seed=i, toys=60) for i in range(40)]
+    p = np.sort([item.p_global for item in found])
+    assert np.max(np.abs(p - (np.arange(40) + 0.5) / 40)) < 0.26
+    assert all(item.goodness > 1e-3 for item in found)
+    assert all(50 <= item.range_gev[0] <= 90 for item in found)
+
+
+@pytest.mark.parametrize(("mass", "events"), [(160, 600), (165, 1500), (400, 150), (2000, 12)])
+def test_a_bump_is_found_even_as_the_highest_bin_or_beyond_a_gap(mass, events):
+    """Cut at highest bin and first gap, the first two would begin the spectrum and the last be lost."""
+    edges = np.clip((WHOLE - mass) / (np.sqrt(2) * 8), -6, 6)
+    found = drawn(TURN_ON + events / 2 * np.diff([math.erf(x) for x in edges]))
+    assert abs(found.mass_gev - mass) <= 10
+    assert found.p_global < 1e-4
+    assert found.range_gev[0] < mass - 20 < mass + 20 < found.range_gev[1]
+
+
+def test_what_is_not_searched_is_counted():
+    found = drawn(TURN_ON)
+    assert found.entries + found.events_below + found.events_above == pytest.approx(3000, abs=200)
+    assert found.events_below > 0
+    steps = np.where(np.arange(300) % 40 < 20, 50.0, 5.0)
+    many = search_all([SpectrumToSearch("steps", steps, WHOLE, whole=True, outside=7.0)], toys=20)
+    assert many["global"]["poorly_described"] == ["steps"]
+    assert many["global"]["events_above"] >= 7
 
 
 def test_injection_is_found_where_it_was_put_with_the_size_it_has():

@@ -1,12 +1,10 @@
-"""The page and its interface, on built-in records; in a browser where there is one."""
+"""The page and its interface, on built-in records."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -139,46 +137,3 @@ def test_new_records_are_seen(tmp_path):
     before = len(records.get().records.pairs)
     make_refrun(tmp_path, runs=90, seed=1)
     assert len(records.get().records.pairs) > before
-
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-def browse(page, *flags):
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-               "--enable-logging=stderr", "--v=0", *flags, page]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
-
-
-@pytest.mark.skipif(BROWSER is None, reason="needs chromium")
-def test_in_a_browser(url, run):
-    answer = browse(f"{url}/refrun?run={run}&reco=prompt", "--dump-dom", "--window-size=390,800")
-    assert 'id="ranking"' in answer.stdout
-    assert "CONSOLE" not in answer.stderr, answer.stderr
-
-
-@pytest.mark.skipif(BROWSER is None, reason="needs chromium")
-def test_it_fits_a_phone(url, run, tmp_path):
-    # A page that measures the frame it shows: wider content than 390 px would need scrolling.
-    holder = tmp_path / "holder.html"
-    page = httpx.get(f"{url}/refrun?run={run}&reco=prompt").text
-    text = page.replace("/refrun/overlay.svg", f"{url}/refrun/overlay.svg")
-    holder.write_text(
-        text.replace(
-            "</body>", "<script>document.title = 'w' + document.documentElement.scrollWidth</script></body>"
-        )
-    )
-    # Headless windows are at least 500 px wide: the frame makes it 390.
-    frame = tmp_path / "frame.html"
-    frame.write_text(
-        f'<iframe id="f" src="{holder.name}" style="width:390px;height:900px;border:0"></iframe>'
-        '<p id="o"></p>'
-        "<script>f.onload = () => { const page = f.contentDocument.documentElement; "
-        "o.textContent = 'width ' + page.scrollWidth }</script>"
-    )
-    answer = browse(
-        f"file://{frame}", "--dump-dom", "--allow-file-access-from-files", "--virtual-time-budget=5000"
-    )
-    found = re.search(r"width (\d+)", answer.stdout)
-    assert found, answer.stdout[-500:]
-    assert int(found[1]) <= 390

@@ -58,6 +58,8 @@ def _first(answer: Suggestion) -> str:
     alike = next((c for c in answer.candidates if c.physics_rank == 1), None)
     if alike is not None and alike is not best:
         text += f" Most alike in conditions is {alike.reference}, at a distance of {alike.physics.value:.3f}."
+    if answer.alerts:
+        text += f" Look at {', '.join(alert.code for alert in answer.alerts)}."
     return text
 
 
@@ -132,8 +134,8 @@ def evaluation_headline(content: Mapping[str, Any]) -> str:
     """How often each of the main rankers is right at once."""
     group = content["groups"]["all"]
     said = []
-    for name in ("latest", "model"):
-        if name in group["rankers"]:
+    for name in ("latest", "latest_any", "model"):
+        if name in group["rankers"] and (name != "latest_any" or content["embargo"]):
             scores = group["rankers"][name]
             low, high = scores["top1_ci95"]
             said.append(

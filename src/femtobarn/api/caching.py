@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from femtobarn.config.folders import cache_root
 from femtobarn.errors import DataError, StoreError
+from femtobarn.folders import cache_root
 from femtobarn.net.answers import AnswerCache
 from femtobarn.net.fetching import check_file
+from femtobarn.read.columncache import is_sound
 from femtobarn.run.codec import decode
 
 __all__ = ["CacheRoom", "Pruned", "cache_list", "cache_prune", "cache_verify"]
@@ -24,6 +25,7 @@ log: Final = logging.getLogger("femtobarn.api")
 #: What the folders of the cache hold, in words.
 _ROOMS: Final[Mapping[str, str]] = {
     "parts": "outcomes of parts of runs",
+    "columns": "columns of local files, uncompressed (--cache columns)",
     "probes": "what opening local files told",
     "http": "answers of catalogues and other servers",
     "remote/files": "whole remote files",
@@ -112,13 +114,15 @@ def cache_verify() -> tuple[int, list[str]]:
     checked, damaged = 0, []
     checks: tuple[tuple[str, str, Callable[[Path], bool]], ...] = (
         ("parts", "*.part", _sound_part),
+        ("columns", "*.col", is_sound),
+        ("deliver/files", "*.part", _sound_delivery),
         ("remote/columns", "*-*", _sound_range),
         ("remote/files", "*.sha256", _sound_copy),
     )
-    for room, pattern, is_sound in checks:
+    for room, pattern, sound in checks:
         for path in (p for p in _files(root / room) if p.match(pattern) and not p.name.startswith(".")):
             checked += 1
-            if not is_sound(path):
+            if not sound(path):
                 damaged.append(str(path))
                 path.unlink(missing_ok=True)
     for kept in AnswerCache().entries():
@@ -134,6 +138,22 @@ def _sound_part(path: Path) -> bool:
     except (StoreError, OSError):
         return False
     return True
+
+
+def _sound_delivery(path: Path) -> bool:
+    """Whether a delivered file beside its description is what was written."""
+    # The room of deliveries takes longer to load than all other checks together.
+    from femtobarn.deliver.cache import is_changed
+    from femtobarn.deliver.job import record_of
+
+    try:
+        record = record_of(decode(path.read_bytes(), part=0))
+    except (StoreError, OSError):
+        return False
+    if not record["file"] or not is_changed(path.with_name(record["file"]), record):
+        return True
+    path.with_name(record["file"]).unlink(missing_ok=True)
+    return False
 
 
 def _sound_range(path: Path) -> bool:

@@ -37,12 +37,32 @@ class Demo:
     of_format: bool = False
 
 
+_TAGPROBE_METHODS: Final = (
+    "methods=[{name: get_1d_pt_eta_phi_tnp_histograms, filter: [HLT_Ele30_WPTight_Gsf, tight], "
+    "plateau_cut: 40, cut_and_count: false}, {name: get_nd_tnp_histograms, "
+    "filter: [HLT_Ele30_WPTight_Gsf], vars: [el_pt, el_eta], cut_and_count: false}]"
+)
+
 #: Jobs that ``demo`` runs, in this order; one entry a job.
 DEMOS: Final[Mapping[str, Demo]] = MappingProxyType(
     {
         "h4l": Demo("is there a Higgs boson among events with four leptons?", "atlas-2020"),
         "hyy": Demo("is there a Higgs boson among events with two photons?", "atlas-2020"),
         "ttbar": Demo("how often are top pairs made?", None),
+        "tagprobe": Demo(
+            "how efficient is this selection of electrons?",
+            "cms-nanoaod",
+            settings=(
+                "filters={HLT_Ele30_WPTight_Gsf: HLT_Ele30_WPTight_Gsf, tight: cutBased >= 4}",
+                "filterbit={HLT_Ele30_WPTight_Gsf: 1}",
+                "trigger_pt={HLT_Ele30_WPTight_Gsf: 30}",
+                "probes_pt_cut=15",
+                "binning.el_pt_bins=15,20,25,28,30,32,35,40,45,50,60,100",
+                "binning.el_eta_bins=-2.5,-2.0,-1.566,-1.4442,-0.8,0.0,0.8,1.4442,1.566,2.0,2.5",
+                _TAGPROBE_METHODS,
+            ),
+            of_format=True,
+        ),
         "refrun": Demo("which reference run should a shifter compare this run with?", "records"),
         "survey": Demo(
             "is there a bump in any invariant-mass spectrum?",

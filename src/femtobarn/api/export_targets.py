@@ -36,6 +36,17 @@ class Target:
 
 _HERE: Final = "femtobarn.api.exporting"
 
+#: Runs with scale factors: of events, and of histograms (``tnp run-fitter``).
+_PROBES: Final = ("tagprobe", "tnp-fitter")
+_SCALE_FACTORS: Final = (
+    ("correctionlib", ".json", "scale factors as a correctionlib file"),
+    ("egamma", ".txt", "scale factors in the twelve columns of the e/gamma text format"),
+    ("root", ".root", "scale factors, efficiencies and sources as TH2F of eta and pt"),
+    ("hepdata", "", "scale factors as a HEPData submission"),
+    ("json", ".json", "scale factors as rows"),
+    ("csv", ".csv", "scale factors as a table"),
+)
+
 TARGETS: Final = (
     Target("pyhf", f"{_HERE}:to_pyhf", ".json", "the likelihood as a pyhf workspace"),
     Target("datacard", f"{_HERE}:to_datacard", "", "the likelihood as a Combine datacard with its shapes"),
@@ -44,6 +55,11 @@ TARGETS: Final = (
     Target("json", f"{_HERE}:to_json", ".json", "histograms of a run, or yields of a model, as rows"),
     Target("root", f"{_HERE}:to_root", ".root", "histograms of a run as TH1D with variances and flow bins"),
     Target("csv", f"{_HERE}:to_csv", ".csv", "the same as a table"),
+    *(
+        Target(name, f"femtobarn.api.exporting_probes:to_{name}", suffix, about, analysis=analysis)
+        for name, suffix, about in _SCALE_FACTORS
+        for analysis in _PROBES
+    ),
 )
 
 

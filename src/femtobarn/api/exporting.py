@@ -49,12 +49,18 @@ class Source:
         Of a directory; empty for a file.
     skip_empty : bool
         Leave out histograms without any content (root).
+    allow_suspect : bool
+        Write scale factors of fits that are not good, too.
+    year : str
+        Of a correctionlib file.
     """
 
     path: Path
     options: FitOptions | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
     skip_empty: bool = False
+    allow_suspect: bool = False
+    year: str = ""
 
     @property
     def is_run(self) -> bool:
@@ -84,6 +90,8 @@ def export(
     out: str | Path | None = None,
     options: FitOptions | None = None,
     skip_empty: bool = False,
+    allow_suspect: bool = False,
+    year: str = "",
 ) -> Exported:
     """Write a run or a model in another program's format.
 
@@ -99,13 +107,19 @@ def export(
         Measurement, channels, patch, pruning: how the likelihood is changed before.
     skip_empty : bool
         Leave out histograms without any content (``root``).
+    allow_suspect : bool
+        Write scale factors of fits that are not good, too.
+    year : str
+        Of a correctionlib file.
 
     Raises
     ------
     UsageError
         There is no such format, or the run has nothing for it.
     """
-    source = replace(_source(Path(path), options), skip_empty=skip_empty)
+    source = replace(
+        _source(Path(path), options), skip_empty=skip_empty, allow_suspect=allow_suspect, year=year
+    )
     target = _target(to, str(source.manifest.get("analysis", "")))
     stem = source.path.resolve().name if source.manifest else source.path.stem
     place = Path(out) if out is not None else Path(f"{stem}_{target.name}{target.suffix}")

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from femtobarn.stats.full_fit import FitOptions, LoadedModel
     from femtobarn.stats.tables import Table
 
-__all__ = ["FIT", "fit_drawings", "is_fit", "stored_model", "write_fit_tables"]
+__all__ = ["FIT", "FITTER", "fit_drawings", "is_fit", "is_fitter", "stored_model", "write_fit_tables"]
 
 #: ``analysis`` in the manifest of the directory that a fit of a file makes.
 FIT: Final = "fit"
+#: The same of the directory that ``tnp run-fitter`` makes.
+FITTER: Final = "tnp-fitter"
 #: Every table a fit can write: those of an earlier fit go when a new one does not make them.
 _TABLES: Final = (
     "correlation", "observed", "pruning", "pulls", "ranking", "smoothing", "toys", "yields_postfit",
@@ -31,6 +33,12 @@ def is_fit(folder: Path) -> bool:
     """Whether a directory was made by a fit of a file."""
     path = folder / "manifest.json"
     return path.exists() and read_json(path).get("analysis") == FIT
+
+
+def is_fitter(folder: Path) -> bool:
+    """Whether a directory was made by ``tnp run-fitter``."""
+    path = folder / "manifest.json"
+    return path.exists() and read_json(path).get("analysis") == FITTER
 
 
 def write_fit_tables(folder: Path, tables: Mapping[str, Table]) -> None:
@@ -56,6 +64,11 @@ def fit_drawings(folder: Path, fitted: Mapping[str, Any], label: Any) -> Iterato
     """All figures of a likelihood fit (see :func:`femtobarn.plot.fit_set`)."""
     from femtobarn.plot import fit_set
 
+    if fitted.get("kind") == "tagprobe":
+        from femtobarn.plot.tagprobe import efficiency_figures
+
+        path = folder / "tables" / "scale_factors.json"
+        return efficiency_figures(read_json(path)["rows"] if path.exists() else [], label)
     paths = {name: folder / "tables" / f"{name}.csv" for name in _TABLES}
     tables = {name: _read_table(path) for name, path in paths.items() if path.exists()}
     return fit_set(fitted, tables, label)

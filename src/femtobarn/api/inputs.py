@@ -12,16 +12,18 @@ from femtobarn.catalog import RELEASES, datasets_from_files, read_fileset
 from femtobarn.catalog.addresses import is_address, split_name
 from femtobarn.config.parameters import read_parameters
 from femtobarn.config.runfile import Execution, RunFile, read_run_file, resolve_files, resolve_path
-from femtobarn.errors import UsageError
+from femtobarn.errors import UsageError, nearest
 from femtobarn.records import Dataset
 from femtobarn.run.directory import RunSettings
 from femtobarn.run.plan import Sizing
 from femtobarn.run.resources import Resources
 
-__all__ = ["Request", "Resolved", "by_release", "resolve"]
+__all__ = ["Request", "Resolved", "by_release", "datasets_of", "resolve"]
 
 _NOTHING_ASKED: Final = Resources()
 _RUN_FILE: Final = (".yaml", ".yml", ".json")
+#: What may be kept for the next run besides the outcomes of parts.
+CACHES: Final = ("outcomes", "columns")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +59,10 @@ class Request:
     part_bytes: int | None = None
     max_files: int | None = None
     max_events: int | None = None
+    steps_per_part: int | None = None
     allow_missing: bool = False
     fresh: bool = False
+    cache: str | None = None
     command: Sequence[str] = ()
 
 
@@ -80,6 +84,7 @@ class Resolved:
     out: str | None
     allow_missing: bool
     fresh: bool
+    cache: str = "outcomes"
     command: tuple[str, ...] = field(default=())
 
 
@@ -108,13 +113,15 @@ def resolve(request: Request, known: tuple[tuple[Dataset, ...], Mapping[str, Any
         part_bytes=pick(request.part_bytes, "part_bytes") or Sizing().part_bytes,
         max_files=pick(request.max_files, "max_files"),
         max_events=pick(request.max_events, "max_events"),
+        steps_per_part=request.steps_per_part,
     )
     settings = RunSettings(
         analysis=source,
         parameters=parameters.model_dump(mode="json"),
         inputs=inputs,
         sizing={"part_events": sizing.part_events, "part_bytes": sizing.part_bytes,
-                "max_files": sizing.max_files, "max_events": sizing.max_events},
+                "max_files": sizing.max_files, "max_events": sizing.max_events,
+                "steps_per_part": sizing.steps_per_part},
         model=dict(file.model or {}) if file is not None else dict(request.model),
     )  # fmt: skip
     return Resolved(
@@ -132,8 +139,21 @@ def resolve(request: Request, known: tuple[tuple[Dataset, ...], Mapping[str, Any
         out=request.out or (file.out if file is not None else None),
         allow_missing=request.allow_missing or bool(getattr(execution, "allow_missing", False)),
         fresh=request.fresh or bool(getattr(execution, "fresh", False)),
+        cache=_cache(pick(request.cache, "cache")),
         command=tuple(request.command),
     )
+
+
+def _cache(kind: str | None) -> str:
+    if kind not in (None, *CACHES):
+        raise UsageError(f"there is no cache {kind!r}", near=nearest(str(kind), CACHES),
+                         action="choose one of " + ", ".join(CACHES))  # fmt: skip
+    return kind or "outcomes"
+
+
+def datasets_of(files: Sequence[str], fileset: str | None, *, shared: bool = False) -> tuple[Dataset, ...]:
+    """The datasets behind ``--files`` or ``--fileset`` (``shared``: which may have files in common)."""
+    return read_fileset(Path(fileset), shared=shared) if fileset else datasets_from_files(files)
 
 
 def _resources(execution: Execution | None) -> Resources:
@@ -186,11 +206,11 @@ def _datasets(
         raise UsageError("--files and --fileset exclude each other", action="put all files into the fileset")
     # Absolute, so that the run can be resumed from anywhere and its parts be processed by any machine.
     if fileset:
-        path = Path(fileset).absolute()
-        return read_fileset(path), {"fileset": str(path)}
+        fileset = str(Path(fileset).absolute())
+        return datasets_of((), fileset, shared=analysis.shared_files), {"fileset": fileset}
     if files:
         files = [_absolute(option) for option in files]
-        return datasets_from_files(files), {"files": files}
+        return datasets_of(files, None), {"files": files}
     sources = analysis.sources(parameters)
     if sources:
         release = str(getattr(parameters, "release", ""))

@@ -20,6 +20,7 @@ from femtobarn.catalog.runrecords import parse_class, parse_reco
 from femtobarn.errors import DataError, UsageError, nearest
 from femtobarn.rank.evaluate import evaluate, parse_rankers
 from femtobarn.rank.history import Events, Protocol
+from femtobarn.rank.metric import check_metric
 from femtobarn.rank.physics import DEFAULT_FEATURES, FEATURE_SOURCES
 from femtobarn.rank.promotion import WINDOW, evaluate_promotion, rank_promotions
 from femtobarn.rank.rules import Rules
@@ -71,6 +72,8 @@ class SuggestRequest:
     order: str = "history"
     features: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
+    metric: str = "log"
+    components: int | None = None
     top: int = 10
     why_not: tuple[int, ...] = ()
 
@@ -107,6 +110,8 @@ def question_of(run: int, request: SuggestRequest) -> Question:
     reco = parse_reco(request.reco)
     for rule in request.match:
         _choice(rule, ("field", "energy", "apv"), "--match")
+    features = request.features or DEFAULT_FEATURES
+    check_metric(request.metric, request.components, features)
     earlier = request.earlier_only if request.earlier_only is not None else reco == "express"
     rules = Rules(
         earlier_only=earlier, any_class=request.any_class,
@@ -123,7 +128,8 @@ def question_of(run: int, request: SuggestRequest) -> Question:
         order=_choice(request.order, ("history", "physics"), "--order"),
         open_list=_choice(request.list, ("closed", "open"), "--list") == "open",
         references=run_numbers(request.references), rules=rules,
-        features=request.features or DEFAULT_FEATURES, weights=_weights(request.weights),
+        features=features, weights=_weights(request.weights), metric=request.metric,
+        components=request.components,
         top=request.top, why_not=request.why_not,
     )  # fmt: skip
 

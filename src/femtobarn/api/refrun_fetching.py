@@ -12,7 +12,7 @@ from femtobarn.api.refrun import JobDone
 from femtobarn.catalog.attributes import ATTRIBUTES
 from femtobarn.catalog.certhelper import read_pairs
 from femtobarn.catalog.lumisections import read_lumisections
-from femtobarn.catalog.oms import DIALS_URL, OMS_URL, RESOURCES, Filter, OmsClient, Row
+from femtobarn.catalog.oms import DIALS_URL, FIELDS, OMS_URL, RESOURCES, Filter, OmsClient, Row
 from femtobarn.catalog.omsauth import make_auth
 from femtobarn.catalog.runstore import Range, RunStore
 from femtobarn.catalog.runtable import canonical, read_rows, read_runs
@@ -83,7 +83,7 @@ class _Fetch:
             filters = (Filter(attribute, "GE", str(first)), Filter(attribute, "LE", str(last)))
             renewed += self.store.count(resource, [(first, last)])
             try:
-                rows = list(client.rows(resource, filters))
+                rows = list(client.rows(resource, filters, fields=FIELDS.get(resource, ())))
             except (NetworkError, DataError) as error:
                 self.failed.append({"resource": resource, "range": [first, last], "error": str(error)})
                 continue

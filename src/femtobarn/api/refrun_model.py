@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-
-from femtobarn.config.folders import cache_root
 from femtobarn.errors import StoreError
+from femtobarn.folders import cache_root
 from femtobarn.rank.features import FEATURES
 from femtobarn.rank.history import Events, Target, class_histories
-from femtobarn.rank.learned import ChoiceRanker, train_for
-from femtobarn.rank.model import ChoiceModel
+from femtobarn.rank.learned import Ranker, ranker_from_json, ranker_to_json, train_for
 from femtobarn.rank.suggest import Question, Records
 from femtobarn.run.files import read_json, write_json
 
@@ -24,10 +21,10 @@ log: Final = logging.getLogger("femtobarn.api")
 
 #: Runs in one block of this size share a model, trained on what the first of them may see.
 _BLOCK: Final = 500
-_made: dict[str, ChoiceRanker] = {}
+_made: dict[str, Ranker] = {}
 
 
-def model_for(question: Question, records: Records) -> ChoiceRanker:
+def model_for(question: Question, records: Records) -> Ranker:
     """A ranker trained on nothing that the protocol would hide from the run."""
     events = Events.from_pairs(records.pairs)
     known = [pair.order for pair in records.pairs if pair.key.run == question.run]
@@ -42,30 +39,23 @@ def model_for(question: Question, records: Records) -> ChoiceRanker:
         path = cache_root() / "refrun" / f"{key[:32]}.json"
         found = _load(path)
         if found is None:
-            found = train_for(dict(class_histories(events, question.protocol)), target, question.protocol.gap)
+            found = train_for(dict(class_histories(events, question.protocol)), target)
             _save(path, found)
         _made[key] = found
     return _made[key]
 
 
-def _load(path: Path) -> ChoiceRanker | None:
+def _load(path: Path) -> Ranker | None:
     try:
-        content: dict[str, Any] = dict(read_json(path))
-        if not content["weights"]:
-            return ChoiceRanker(None)
-        arrays = [np.array(content[name], dtype=np.float64) for name in ("weights", "centre", "scale")]
-        if any(array.shape != (len(FEATURES),) or not np.isfinite(array).all() for array in arrays):
-            raise ValueError("another shape")  # noqa: TRY301 (one road for every kind of damage)
-        return ChoiceRanker(ChoiceModel(arrays[0], arrays[1], arrays[2], int(content["events"])))
+        return ranker_from_json(dict(read_json(path)))
     except (StoreError, KeyError, TypeError, ValueError) as error:
         if path.exists():
             log.warning("stored model %s cannot be used (%s); it will be trained again", path, error)
         return None
 
 
-def _save(path: Path, ranker: ChoiceRanker) -> None:
-    model = ranker.model
+def _save(path: Path, ranker: Ranker) -> None:
     try:
-        write_json(path, model.to_json() if model is not None else {"weights": [], "events": 0})
+        write_json(path, ranker_to_json(ranker))
     except StoreError as error:
         log.warning("the model is not kept: %s", error)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from femtobarn.analysis import Analysis, Normalisation, Stored, find_analysis
-from femtobarn.api.fit_files import fit_drawings, is_fit, write_fit_tables
+from femtobarn.api.fit_files import fit_drawings, is_fit, is_fitter, write_fit_tables
 from femtobarn.api.outputs import reads_run, writes_run
 from femtobarn.errors import DataError, UsageError, nearest
 from femtobarn.normalise import normalisations, yields
@@ -125,14 +125,15 @@ def normalised(path: Path) -> tuple[Stored, dict[str, Normalisation]]:
     return stored, _factors(analysis, stored)
 
 
-def finish(folder: RunDirectory, analysis: Analysis) -> str:
-    """All later steps of a run whose raw results are written; returns the headline."""
+def finish(folder: RunDirectory, analysis: Analysis, *, pages: bool = True) -> str:
+    """All later steps of a run whose raw results are written (``pages``: plots and report); the headline."""
     stored = folder.stored(analysis)
     _tables(folder, analysis, stored)
     fitted = _fit(folder, analysis, stored)
     text = _headline(folder, analysis, stored, fitted)
-    _plot(folder, analysis, stored, fitted)
-    _report(folder)
+    if pages:
+        _plot(folder, analysis, stored, fitted)
+        _report(folder)
     if analysis.verdict is not None and (reason := analysis.verdict(stored)):
         raise DataError(reason, where=str(folder.path), action=f"what was found is in {folder.path}/tables")
     return text
@@ -242,6 +243,10 @@ def _plot(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapp
         names.append(drawing.name)
         paths += save(drawing, target)
     folder.note(figures=names)
+    if fitted.get("kind") == "tagprobe":
+        from femtobarn.api.tagprobe_fits import draw_canvases
+
+        paths += draw_canvases(folder.path, fitted, label)
     return paths
 
 
@@ -256,7 +261,11 @@ def _label(stored: Stored, manifest: Mapping[str, Any]) -> Any:
     if release is not None:
         return Label(f"{release.experiment} Open Data", sqrt_s=release.sqrt_s)
     families = {str(entry["schema"]).partition("-")[0] for entry in manifest["inputs"] if entry["schema"]}
-    experiment = {"cms": "CMS ", "atlas": "ATLAS "}.get(families.pop(), "") if len(families) == 1 else ""
+    experiment = (
+        {"cms": "CMS ", "atlas": "ATLAS ", "physlite": "ATLAS "}.get(families.pop(), "")
+        if len(families) == 1
+        else ""
+    )
     return Label(f"{experiment}Open Data")
 
 
@@ -315,6 +324,10 @@ def plot(path: str | Path) -> list[Path]:
         from femtobarn.api.fitting import draw_fit
 
         return draw_fit(Path(path))
+    if is_fitter(Path(path)):
+        from femtobarn.api.tagprobe_fits import draw_probes
+
+        return draw_probes(Path(path))
     folder, analysis, stored = load_run(Path(path))
     file = folder.path / "fit.json"
     return _plot(folder, analysis, stored, json.loads(file.read_text()) if file.exists() else {})

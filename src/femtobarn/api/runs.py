@@ -62,6 +62,8 @@ class Finished:
     path: Path
     result: RunResult
     headline: str = ""
+    #: What a reader of the results must know, as in the manifest.
+    warnings: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -89,6 +91,7 @@ def run(
     *,
     part: tuple[int, int] | None = None,
     process_only: bool = False,
+    pages: bool = True,
     progress: Callable[[Plan], Progress] | None = None,
 ) -> Finished:
     """Run an analysis, or continue the run that is already in the directory.
@@ -100,6 +103,8 @@ def run(
         Only the i-th (from 1) of n slices of the plan; kept for ``merge``.
     process_only : bool
         Stop after the raw results: no inference, no plots, no report.
+    pages : bool
+        Whether plots and report are made.
     progress : callable, optional
         Called with the plan; what it returns is called after every part.
 
@@ -129,7 +134,7 @@ def run(
         )  # fmt: skip
         return _process(
             folder, resolved, planned, name, executor, salt,
-            part=part, process_only=process_only, progress=progress,
+            part=part, process_only=process_only, pages=pages, progress=progress,
         )  # fmt: skip
 
 
@@ -143,11 +148,13 @@ def _process(
     *,
     part: tuple[int, int] | None,
     process_only: bool,
+    pages: bool,
     progress: Callable[[Plan], Progress] | None,
 ) -> Finished:
     """Run the parts, or one slice of them, into the directory."""
     execution = _execution(resolved, name, process_only=process_only)
-    common: dict[str, Any] = {"parameters": resolved.parameters, "source": resolved.source}
+    common: dict[str, Any] = {"parameters": resolved.parameters, "source": resolved.source,
+                              "columns": _kept_columns(resolved)}  # fmt: skip
     with _saying_how_to_go_on(folder, part):
         if part is not None:
             if folder.manifest_path.exists():
@@ -169,7 +176,11 @@ def _process(
                 planned, resolved.analysis, executor, store, ledger=folder.ledger_path, salt=salt,
                 progress=progress(planned) if progress is not None else None, **common,
             )  # fmt: skip
-            return _close(folder, resolved, planned, result, warnings, process_only=process_only)
+            return _close(folder, resolved, planned, result, warnings, process_only=process_only, pages=pages)
+
+
+def _kept_columns(resolved: Resolved) -> str:
+    return str(cache_root() / "columns") if resolved.cache == "columns" else ""
 
 
 def _plan_for(resolved: Resolved) -> Plan:
@@ -277,7 +288,9 @@ def _check_existing(folder: RunDirectory, resolved: Resolved) -> str:
     if resolved.fresh:
         return secrets.token_hex(8)
     if not folder.manifest_path.exists():
-        there = folder.path.is_dir() and any(item.name != REMOTE_NOTE for item in folder.path.iterdir())
+        # Selected events that a run begins with may lie there before it.
+        known = (REMOTE_NOTE, "parsed_data")
+        there = folder.path.is_dir() and any(item.name not in known for item in folder.path.iterdir())
         if there and not slice_folders(folder.path):
             raise UsageError("the directory is not empty and holds no run", where=str(folder.path),
                              action="choose another --out")  # fmt: skip
@@ -312,6 +325,7 @@ def _close(
     warnings: Sequence[str] = (),
     *,
     process_only: bool,
+    pages: bool = True,
 ) -> Finished:
     """Write results; all later steps follow unless only processing was asked for."""
     _refuse_loss(folder, result, resolved.allow_missing)
@@ -319,10 +333,12 @@ def _close(
     told += [*warnings, *_limits(resolved, planned)]
     if not result.summary.complete:
         told.append(f"{result.summary.lost_fraction:.2%} of the input is lost (--allow-missing)")
+    if resolved.analysis.settle is not None:
+        told += resolved.analysis.settle(result.outcome, resolved.parameters)
     folder.complete(result, told)
-    headline = "" if process_only else finish(folder, resolved.analysis)
+    headline = "" if process_only else finish(folder, resolved.analysis, pages=pages)
     push(folder.path)
-    return Finished(folder.path, result, headline)
+    return Finished(folder.path, result, headline, tuple(folder.manifest()["warnings"]))
 
 
 def _limits(resolved: Resolved, planned: Plan) -> list[str]:
@@ -390,7 +406,7 @@ def _execution(resolved: Resolved, executor: str, *, process_only: bool) -> dict
     return {
         "executor": executor, "workers": resolved.workers, "site": resolved.site,
         "resources": asdict(resolved.resources), "voms": resolved.voms,
-        "allow_missing": resolved.allow_missing, "process_only": process_only,
+        "allow_missing": resolved.allow_missing, "process_only": process_only, "cache": resolved.cache,
     }  # fmt: skip
 
 
@@ -412,6 +428,7 @@ def request_of(folder: RunDirectory, **changes: Any) -> Request:
         "resources": Resources(**execution.get("resources", {})),
         "voms": execution.get("voms"),
         "allow_missing": execution["allow_missing"],
+        "cache": execution.get("cache"),
         "command": manifest["command"],
         **sizing,
     }

@@ -63,6 +63,11 @@ class _SurveyToy(_Toy):
     width: float = Field(5.0, gt=0, description="width of its peak", json_schema_extra={"unit": "GeV"})
 
 
+class _TagprobeToy(_Toy):
+    events: int = Field(60_000, ge=1, le=20_000_000, description="events of data, and as many simulated")
+    background: float = Field(0.0, ge=0, lt=1, description="share of data events that are no Z bosons")
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     """What can be generated: settings, releases (the first is the default), and how it is written."""
@@ -121,7 +126,7 @@ def data_make(
     Parameters
     ----------
     job : str
-        ``h4l``, ``hyy``, ``ttbar``, ``agc-poet``, ``refrun``, ``survey`` or ``dimuon``.
+        ``h4l``, ``hyy``, ``ttbar``, ``agc-poet``, ``refrun``, ``survey``, ``tagprobe`` or ``dimuon``.
     out : path
         Folder; made if missing, files of an earlier call are replaced.
     release : str, optional
@@ -132,7 +137,7 @@ def data_make(
         ``NAME=VALUE``, as ``--set`` takes them.
     **values
         The same by name: ``mu``, ``scale``, ``mass`` (h4l, hyy); ``events`` (dimuon);
-        ``events``, ``signal``, ``mass``, ``width`` (survey).
+        ``events``, ``signal``, ``mass``, ``width`` (survey); ``events``, ``background`` (tagprobe).
 
     Raises
     ------
@@ -213,6 +218,12 @@ def _write_survey(job: str, out: Path, *, release: str, seed: int, **values: Any
     return samples.make_physlite(out, release=release, seed=seed, **values)
 
 
+def _write_tagprobe(job: str, out: Path, *, release: str, seed: int, **values: Any) -> Path:
+    from femtobarn.samples.tagprobe import make_tagprobe
+
+    return make_tagprobe(out, release=release, seed=seed, **values)
+
+
 def _write_records(out: Path, dataset: Dataset, truth: Mapping[str, Any]) -> None:
     """fileset.json and truth.json of one dataset."""
     write_fileset(out / "fileset.json", [dataset])
@@ -230,6 +241,11 @@ _JOBS: Final[Mapping[str, _Job]] = MappingProxyType(
         "refrun": _Job(_RefrunToy, ("records",), _write_refrun),
         "dimuon": _Job(_DimuonToy, ("cms-nanoaod",), _write_dimuon),
         "survey": _Job(_SurveyToy, ("physlite", "physlite-rntuple"), _write_survey),
+        "tagprobe": _Job(
+            _TagprobeToy,
+            ("cms-nanoaod", "mini-ntuples", "nano-ntuples", "pairs-root", "pairs-parquet", "pairs-csv"),
+            _write_tagprobe,
+        ),
     }
 )
 

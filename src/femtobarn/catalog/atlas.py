@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from femtobarn.catalog.opendata import addresses
 from femtobarn.catalog.releases import RELEASES
-from femtobarn.config.folders import atomic_write
 from femtobarn.errors import ConfigError, DataError, NetworkError, StoreError, UsageError, nearest
+from femtobarn.folders import atomic_write
 from femtobarn.net import HttpClient, net_settings, safe_url
 from femtobarn.records import Dataset, FileRef
 

@@ -14,15 +14,18 @@ from femtobarn.records import Dataset, FileRef
 
 __all__ = ["fileset_content", "read_fileset", "write_fileset"]
 
+#: Metadata that name files.
+_PATHS: Final = ("goldenJSON", "pileupJSON", "pileupData")
 _FILE_KEYS: Final = ("object_path", "steps", "num_entries", "uuid", "replicas", "size", "checksum")
 
 
-def read_fileset(path: Path) -> tuple[Dataset, ...]:
+def read_fileset(path: Path, *, shared: bool = False) -> tuple[Dataset, ...]:
     """Read ``{name: {"files": ..., "metadata": {...}}}``, plain or gzipped, in the file's order.
 
     ``files`` is a list of URLs, ``{url: tree}`` or ``{url: {"object_path", "steps", "num_entries",
     "uuid", "replicas"}}``.  Relative paths are looked up beside the fileset, then in the working
-    directory.  ``isMC`` in the metadata is read as ``kind``.
+    directory.  ``isMC`` in the metadata is read as ``kind``.  A file may be in several datasets only if
+    that is meant (``shared``): otherwise its events would be counted twice.
     """
     raw = _load(path)
     if not isinstance(raw, dict) or not raw:
@@ -32,7 +35,7 @@ def read_fileset(path: Path) -> tuple[Dataset, ...]:
     for dataset in datasets:
         for ref in dataset.files:
             other = owners.setdefault(ref.url, dataset.name)
-            if other != dataset.name:
+            if other != dataset.name and not shared:
                 raise ConfigError(f"{ref.url} is in two datasets: {other!r} and {dataset.name!r}",
                                   where=str(path), action="list every file once")  # fmt: skip
     return datasets
@@ -79,6 +82,9 @@ def _dataset(name: str, entry: Any, path: Path) -> Dataset:
     metadata = dict(entry.get("metadata") or {})
     if "isMC" in metadata and "kind" not in metadata:
         metadata["kind"] = "mc" if metadata["isMC"] else "data"
+    for key in _PATHS:
+        if isinstance(metadata.get(key), str):
+            metadata[key] = _beside(metadata[key], path.parent)
     return Dataset(name, refs, metadata)
 
 
@@ -113,6 +119,16 @@ def _ref(url: str, value: Any, folder: Path, where: str) -> FileRef:
     )
 
 
+def _beside(name: str, folder: Path) -> str:
+    """A file named in the metadata: in the working directory, else beside the fileset; absolute."""
+    if "://" in name:
+        return name
+    path = Path(name)
+    if not path.exists() and (folder / path).exists():
+        path = folder / path
+    return str(path.absolute())
+
+
 def _located(url: str, folder: Path) -> str:
     if "://" in url or Path(url).is_absolute():
         return url
@@ -129,11 +145,17 @@ def fileset_content(datasets: Iterable[Dataset]) -> dict[str, Any]:
     """What a fileset JSON says about datasets."""
     return {
         dataset.name: {
-            "files": {ref.url: _detail(ref) for ref in dataset.files},
+            "files": _listed(dataset.files),
             "metadata": dict(dataset.metadata),
         }
         for dataset in datasets
     }
+
+
+def _listed(files: Iterable[FileRef]) -> Any:
+    """``{url: tree or details}``, or a plain list where nothing is known of the files but their addresses."""
+    found = {ref.url: _detail(ref) for ref in files}
+    return found if any(detail is not None for detail in found.values()) else list(found)
 
 
 def _detail(ref: FileRef) -> Mapping[str, Any] | str | None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from femtobarn.errors import DataError, NetworkError, UsageError, nearest
 from femtobarn.records import Dataset, FileRef
 
-__all__ = ["INSTANCES", "REDIRECTORS", "das_dataset", "redirector", "rucio_dataset"]
+__all__ = ["INSTANCES", "REDIRECTORS", "das_dataset", "redirector", "rucio_dataset", "site_replicas"]
 
 log: Final = logging.getLogger("femtobarn.catalog")
 
@@ -163,6 +163,24 @@ def rucio_dataset(
     if not refs:
         raise DataError("holds no files", where=where)
     return Dataset(name or f"{scope}_{rest.strip('/').replace('/', '__')}", tuple(refs), {"rucio": body})
+
+
+def site_replicas(body: str, client: Any = None) -> list[dict[str, Any]]:
+    """Files of ``scope:name`` as Rucio lists them: ``name``, ``bytes``, ``adler32``, ``rses`` {site: URLs}.
+
+    Raises
+    ------
+    UsageError, NetworkError, DataError
+        No scope, the extra is missing, Rucio failed, or nothing is there.
+    """
+    where = f"rucio://{body}"
+    scope, colon, rest = body.partition(":")
+    if not colon or not scope or not rest:
+        raise UsageError("a dataset of Rucio is written scope:name", where=where)
+    rows = sorted(_replicas(client, scope, rest, where), key=lambda row: str(row["name"]))
+    if not rows:
+        raise DataError("holds no files", where=where)
+    return rows
 
 
 def _replicas(client: Any, scope: str, name: str, where: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from femtobarn.catalog.omsauth import Auth, NoAuth
 from femtobarn.errors import DataError, NetworkError
 from femtobarn.net import Answer, HttpClient, Limits, safe_url
 
-__all__ = ["DIALS_URL", "OMS_URL", "RESOURCES", "Filter", "OmsClient", "Row"]
+__all__ = ["DIALS_URL", "FIELDS", "OMS_URL", "RESOURCES", "Filter", "OmsClient", "Row"]
 
 log: Final = logging.getLogger("femtobarn.catalog")
 
@@ -27,6 +28,8 @@ _REDIRECTS: Final = (301, 302, 303, 307, 308)
 RESOURCES: Final = ("runs", "fills", "lumisections")
 #: Rows asked for at once; servers may give fewer.
 PAGE: Final = 1000
+#: Pages that are asked for at a time.
+IN_FLIGHT: Final = 4
 _MOST_PAGES: Final = 100_000
 #: Attributes of fills that have other names in our tables.
 _FILL_NAMES: Final = {
@@ -34,6 +37,21 @@ _FILL_NAMES: Final = {
     "b_field": "fill_b_field", "injection_scheme": "fill_injection_scheme", "fill_type_runtime": "fill_type",
     "peak_lumi": "fill_peak_lumi_1e34",
 }  # fmt: skip
+#: What is asked for of runs and fills, which have many more attributes; of lumisections all of them.
+FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "runs": (
+        "run_number", "fill_number", "start_time", "end_time", "duration", "init_lumi", "end_lumi",
+        "recorded_lumi", "delivered_lumi", "energy", "b_field", "l1_rate", "hlt_physics_rate",
+        "hlt_physics_counter", "initial_prescale_index", "l1_hlt_mode", "hlt_key", "components",
+        "stable_beam", "last_lumisection_number",
+    ),
+    "fills": (
+        "fill_number", "start_time", "end_time", "bunches_colliding", "peak_pileup", "peak_lumi", "energy",
+        "b_field", "injection_scheme", "fill_type_runtime",
+    ),
+}  # fmt: skip
+#: How a server refuses a parameter.
+_REFUSED: Final = (400, 422)
 _LS_ATTRIBUTES: Final = {"pileup": Attribute("pileup", "number", "", 0, 200)}
 
 
@@ -58,6 +76,30 @@ class Row:
     units: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """What is asked for, page by page."""
+
+    resource: str
+    filters: tuple[Filter, ...]
+    fields: tuple[str, ...]
+    sort: str
+
+    def parameters(self, offset: int, *, fields: bool) -> list[tuple[str, str]]:
+        found = [item.parameter() for item in self.filters]
+        if self.fields and fields:
+            found.append(("fields", ",".join(self.fields)))
+        if self.sort:
+            found.append(("sort", self.sort))
+        return [*found, ("include", "meta"), ("page[offset]", str(offset)), ("page[limit]", str(PAGE))]
+
+
+def _total(document: Mapping[str, Any], before: int | None) -> int | None:
+    """Rows in all, as the answer says; a server may say it once only."""
+    stated = (document.get("meta") or {}).get("totalResourceCount")
+    return stated if isinstance(stated, int) else before
+
+
 class OmsClient:
     """Asks one server; use as a context manager.
 
@@ -79,9 +121,13 @@ class OmsClient:
         self.url = url.rstrip("/")
         self.proxy = proxy
         self._slash = ""
+        self._all_fields: set[str] = set()
         how = auth or NoAuth()
         # A redirect leads to a login page and must not be followed with a token.
-        self.http = HttpClient(limits, authorise=how.headers, renew=how.renew, follow=False)
+        self.http = HttpClient(
+            limits or Limits(connect=10.0, per_host=IN_FLIGHT), authorise=how.headers, renew=how.renew,
+            follow=False,
+        )  # fmt: skip
         self.warnings: list[str] = []
 
     def __enter__(self) -> Self:
@@ -103,46 +149,71 @@ class OmsClient:
             A unit is unknown or a value is of another kind.
         """
         seen: set[str] = set()
-        offset, total = 0, None
-        for _ in range(_MOST_PAGES):
-            document = self._page(resource, filters, fields, sort, offset)
-            page = document["data"]
+        asked = _Query(resource, tuple(filters), tuple(fields), sort)
+        for document in self._documents(asked):
             meta = document.get("meta") or {}
-            stated = meta.get("totalResourceCount")
-            if isinstance(stated, int):
-                total = stated
-            for item in page:
+            for item in document["data"]:
                 row = self._row(resource, item, meta)
                 if row.id in seen:
                     raise NetworkError(f"{resource} {row.id} came on two pages: rows moved between requests",
                                        where=safe_url(self.url), action="fetch again")  # fmt: skip
                 seen.add(row.id)
                 yield row
-            offset += len(page)
+
+    def _documents(self, asked: _Query) -> Iterator[dict[str, Any]]:
+        """All pages in order.
+
+        Once the first has said how many rows there are and how many the server gives at once, the others are
+        asked for several at a time; a page of another size ends that, and the rest comes one by one.
+        """
+        first = self._page(asked, 0)
+        yield first
+        offset, total = len(first["data"]), _total(first, None)
+        if offset and total is not None and offset < total:
+            places = range(offset, total, offset)
+            with ThreadPoolExecutor(min(IN_FLIGHT, self.http.limits.per_host or IN_FLIGHT)) as pool:
+                pages = [pool.submit(self._page, asked, place) for place in places]
+                try:
+                    for place, page in zip(places, pages, strict=True):
+                        found = page.result()
+                        if len(found["data"]) != min(places.step, total - place):
+                            break
+                        yield found
+                        offset += len(found["data"])
+                finally:
+                    pool.shutdown(cancel_futures=True)
+        yield from self._one_by_one(asked, offset, total, ended=offset == 0)
+
+    def _one_by_one(
+        self, asked: _Query, offset: int, total: int | None, *, ended: bool
+    ) -> Iterator[dict[str, Any]]:
+        for _ in range(_MOST_PAGES):
             if total is not None and offset >= total:
                 return
-            if not page:
+            if ended:
                 if total is not None:
-                    raise NetworkError(f"gave {offset} of {total} {resource} and then an empty page",
+                    raise NetworkError(f"gave {offset} of {total} {asked.resource} and then an empty page",
                                        where=safe_url(self.url), action="fetch again")  # fmt: skip
                 return
-        raise NetworkError(f"never ended the list of {resource}", where=safe_url(self.url))
+            page = self._page(asked, offset)
+            total = _total(page, total)
+            ended = not page["data"]
+            offset += len(page["data"])
+            yield page
+        raise NetworkError(f"never ended the list of {asked.resource}", where=safe_url(self.url))
 
-    def _page(
-        self, resource: str, filters: Sequence[Filter], fields: Sequence[str], sort: str, offset: int
-    ) -> dict[str, Any]:
-        parameters = [("endpoint", resource)] if self.proxy else []
-        parameters += [item.parameter() for item in filters]
-        if fields:
-            parameters.append(("fields", ",".join(fields)))
-        if sort:
-            parameters.append(("sort", sort))
-        parameters += [("include", "meta"), ("page[offset]", str(offset)), ("page[limit]", str(PAGE))]
-        where = f"{self.url}/" if self.proxy else f"{self.url}/{resource}{self._slash}"
+    def _page(self, asked: _Query, offset: int) -> dict[str, Any]:
+        where = f"{self.url}/" if self.proxy else f"{self.url}/{asked.resource}{self._slash}"
+        parameters = [("endpoint", asked.resource)] if self.proxy else []
+        parameters += asked.parameters(offset, fields=asked.resource not in self._all_fields)
         answer = self.http.get(where, parameters, headers={"Accept": "*/*"})
         if not self.proxy and not self._slash and _wants_slash(answer, where):
             self._slash = "/"
-            return self._page(resource, filters, fields, sort, offset)
+            return self._page(asked, offset)
+        if answer.status in _REFUSED and asked.fields and asked.resource not in self._all_fields:
+            # A server that does not know one of them gives everything instead.
+            self._all_fields.add(asked.resource)
+            return self._page(asked, offset)
         return _document(answer, safe_url(where))
 
     def _row(self, resource: str, item: Any, meta: Mapping[str, Any]) -> Row:

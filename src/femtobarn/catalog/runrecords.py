@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -114,6 +115,7 @@ class Lumisection:
     flags: Mapping[str, bool]
 
 
+@lru_cache(maxsize=4096)
 def class_from_dataset(dataset: str | None) -> RunClass:
     """Kind of data from the name of the dataset; undefined if there is none."""
     name = (dataset or "").strip()

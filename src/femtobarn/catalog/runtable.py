@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -79,7 +80,7 @@ class RunTable:
 
 
 def read_runs(path: str | Path) -> RunTable:
-    """Read a run table from CSV, Parquet or JSON (rows, or OMS answers).
+    """Read a run table from CSV, Parquet or JSON (rows, answers of OMS, or runs of the Run Registry).
 
     Raises
     ------
@@ -87,49 +88,84 @@ def read_runs(path: str | Path) -> RunTable:
         Naming file, row and column of a value that is none, or the missing column ``run_number``.
     """
     path = Path(path)
-    rows: dict[int, dict[str, Any]] = {}
+    table = _columns(path, _KEY)
+    known = {name: ATTRIBUTES.get(canonical(name)) for name in table.columns}
+    rows: list[dict[str, Any]] = [{} for _ in range(table.size)]
     rejected: dict[str, int] = {}
-    known: dict[str, Attribute | None] = {}
-    for where, row in read_rows(path, _KEY):
-        values: dict[str, Any] = {}
-        for name, cell in row.items():
-            if cell is None or cell == "":
+    for column, attribute in known.items():
+        if attribute is None:
+            continue
+        name, numeric = attribute.name, attribute.kind in ("number", "count")
+        for i, value in _parsed(table, column, attribute):
+            if value is None:
                 continue
-            if name not in known:
-                known[name] = ATTRIBUTES.get(canonical(name))
-            attribute = known[name]
-            value = None if attribute is None else _cell(cell, attribute, where)
-            if attribute is None or value is None:
-                continue
-            values[attribute.name] = value
-            if isinstance(value, float | int) and not attribute.low <= value <= attribute.high:
-                rejected[attribute.name] = rejected.get(attribute.name, 0) + 1
-        number = values.pop(_KEY, None)
+            rows[i][name] = value
+            if numeric and not attribute.low <= value <= attribute.high:
+                rejected[name] = rejected.get(name, 0) + 1
+    runs: dict[int, dict[str, Any]] = {}
+    for i, row in enumerate(rows):
+        number = row.pop(_KEY, None)
         if not isinstance(number, int) or number <= 0:
-            raise DataError(f"the run number is {row.get(_KEY)!r}", where=where)
-        if number in rows and rows[number] != values:
-            raise DataError(f"run {number} appears twice with different values", where=where,
+            raise DataError(f"the run number is {number!r}", where=table.where(i))
+        if number in runs and runs[number] != row:
+            raise DataError(f"run {number} appears twice with different values", where=table.where(i),
                             action="remove one of the rows")  # fmt: skip
-        rows[number] = values
-    if not rows:
+        runs[number] = row
+    if not runs:
         raise DataError("the table of runs is empty", where=str(path))
     warnings = [
         f"{path.name}: {count} values of {name} are outside "
         f"[{ATTRIBUTES[name].low:g}, {ATTRIBUTES[name].high:g}] and were rejected"
         for name, count in sorted(rejected.items())
     ]
-    return RunTable(rows, path.name, warnings)
+    return RunTable(runs, path.name, warnings)
 
 
-def _cell(cell: Any, attribute: Attribute, where: str) -> Any:
-    """A parsed cell; plain numbers, which are nearly all, by the short road."""
-    if attribute.kind == "number" and isinstance(cell, str):
+@dataclass(frozen=True)
+class _Columns:
+    """Cells by column as they are in a file, and where each row is."""
+
+    columns: Mapping[str, Sequence[Any]]
+    size: int
+    where: Callable[[int], str]
+
+
+def _columns(path: Path, key: str) -> _Columns:
+    if path.suffix.lower() in (".parquet", ".pq", ".json"):
+        places, rows = [], []
+        for where, row in read_rows(path, key):
+            places.append(where)
+            rows.append(row)
+        names = dict.fromkeys(name for row in rows for name in row)
+        return _Columns(
+            {name: [row.get(name) for row in rows] for name in names}, len(rows), places.__getitem__
+        )
+    lines: list[int] = []
+    cells: list[list[str]] = []
+    header: list[str] = []
+    for header, line, found in _csv_lines(path, key):  # noqa: B007 (the header is needed after the loop)
+        lines.append(line)
+        cells.append(found)
+    columns = dict[str, Sequence[Any]](zip(header, zip(*cells, strict=True), strict=True)) if cells else {}
+    return _Columns(columns, len(cells), lambda i: f"{path}:{lines[i]}")
+
+
+def _parsed(table: _Columns, name: str, attribute: Attribute) -> list[tuple[int, Any]]:
+    """Row and value of the cells that hold something; plain numbers, nearly all, by the short road."""
+    cells = [(i, cell) for i, cell in enumerate(table.columns[name]) if cell is not None and cell != ""]
+    if attribute.kind in ("number", "count"):
         try:
-            value = float(cell)
-        except ValueError:
-            return parse(cell, attribute, where=where)
-        return value if math.isfinite(value) else None
-    return parse(cell, attribute, where=where)
+            numbers = [(i, float(cell)) for i, cell in cells]
+        except (TypeError, ValueError):
+            numbers = []
+        if len(numbers) == len(cells) and all(math.isfinite(value) for _, value in numbers):
+            if attribute.kind == "number":
+                return numbers
+            return [(i, int(value) if value.is_integer() else value) for i, value in numbers]
+    if attribute.kind == "text" and all(isinstance(cell, str) for _, cell in cells):
+        texts = {cell: parse(cell, attribute, where=name) for cell in {cell for _, cell in cells}}
+        return [(i, texts[cell]) for i, cell in cells]
+    return [(i, parse(cell, attribute, where=table.where(i))) for i, cell in cells]
 
 
 def read_rows(path: Path, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -156,18 +192,29 @@ def _check(names: Iterable[str], key: str, path: Path) -> None:
 
 
 def _csv(path: Path, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        names = next(reader, [])
-        _check(names, key, path)
-        for cells in reader:
-            if len(cells) != len(names):
-                raise DataError(
-                    f"has {len(cells)} cells, the header {len(names)}",
-                    where=f"{path}:{reader.line_num}",
-                    action="is the file cut short?",
-                )
-            yield f"{path}:{reader.line_num}", dict(zip(names, cells, strict=True))
+    for names, line, cells in _csv_lines(path, key):
+        yield f"{path}:{line}", dict(zip(names, cells, strict=True))
+
+
+def _csv_lines(path: Path, key: str) -> Iterator[tuple[list[str], int, list[str]]]:
+    """Header, line number and cells of every row."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            names = next(reader, [])
+            _check(names, key, path)
+            for cells in reader:
+                if len(cells) != len(names):
+                    raise DataError(
+                        f"has {len(cells)} cells, the header {len(names)}",
+                        where=f"{path}:{reader.line_num}",
+                        action="is the file cut short?",
+                    )
+                yield names, reader.line_num, cells
+    except FileNotFoundError as error:
+        raise DataError("no such file", where=str(path)) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot be read: {error}", where=str(path)) from error
 
 
 def _parquet(path: Path, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -194,9 +241,17 @@ def _json(path: Path, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if isinstance(rows, dict):
         rows = [{key: number, **values} for number, values in rows.items()]
     for i, row in enumerate(rows):
-        values = row.get("attributes", row) if isinstance(row, dict) else row
+        values = _flat(row) if isinstance(row, dict) else row
         if not isinstance(values, dict):
             raise DataError("is not an object", where=f"{path}, row {i + 1}")
         if i == 0:
             _check(values, key, path)
         yield f"{path}, row {i + 1}", values
+
+
+def _flat(row: Mapping[str, Any]) -> Any:
+    """Attributes of a row of OMS (``attributes``) or of the Run Registry (``oms_attributes`` and its own)."""
+    if "attributes" in row:
+        return row["attributes"]
+    inner = row.get("oms_attributes")
+    return {**inner, **row} if isinstance(inner, dict) else row

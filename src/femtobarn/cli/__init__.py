@@ -25,13 +25,15 @@ VERBS: Final = {
     "plot": ("plot", "draw the figures of a run again"),
     "report": ("report", "write the report of a run again"),
     "survey": ("survey", "fill every mass spectrum of every final state"),
+    "tnp": ("tnp", "efficiencies by tag and probe; the older tool's JSON files and arguments"),
     "export": ("export", "write results in other programs' formats"),
     "ttbar": ("ttbar", "tools of the top-pair job: fileset, validate, bench"),
     "new": ("new", "write a small analysis of your own to start from"),
     "data": ("data", "find, fetch, inspect and make input files"),
     "cache": ("cache", "list, prune and verify what is kept between runs"),
+    "deliver": ("deliver", "deliver columns of a ServiceX specification as verified files"),
     "refrun": ("refrun", "suggest reference runs to shifters; evaluate, promote, fetch"),
-    "serve": ("serve", "serve the reference-run page"),
+    "serve": ("serve", "serve the reference-run page, or deliveries as a ServiceX server does"),
 }
 
 

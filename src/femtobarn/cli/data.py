@@ -60,6 +60,10 @@ def make(
     elif job in ("ttbar", "agc-poet"):
         version = " --set task=v0" if job == "agc-poet" else ""
         say(f"run it:  femtobarn run ttbar{version} --fileset {made.fileset}")
+    elif job == "tagprobe":
+        where = made.fileset.parent
+        say(f"run it:  femtobarn tnp --config {where}/runner.json --fileset {made.fileset} "
+            f"--binning {where}/binning.json --output RUN")  # fmt: skip
     elif job == "survey":
         say(f"run it:  femtobarn run survey --fileset {made.fileset}")
     else:

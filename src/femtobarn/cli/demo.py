@@ -15,7 +15,10 @@ app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": 
 @app.command(epilog="Example: femtobarn demo   (all jobs), femtobarn demo h4l --out DIR   (one of them)")
 def demo(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME...]", help="h4l, hyy; all if not given")
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME...]", help="h4l, hyy, ttbar, tagprobe, refrun, survey; all if not given"
+        ),
     ] = None,
     out: Annotated[str, typer.Option(metavar="DIR", help="folder for the runs")] = "demo",
     json: o.Json = False,

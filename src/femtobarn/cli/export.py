@@ -18,7 +18,11 @@ Text = str | None
 def export(
     source: Annotated[str, typer.Argument(metavar="RUN|WORKSPACE.json|MODEL.yml", help="what to write")],
     to: Annotated[
-        str, typer.Option(metavar="FORMAT", help="root, bumpnet, pyhf, datacard, hepdata, json or csv")
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="root, bumpnet, pyhf, datacard, hepdata, correctionlib, egamma, json or csv",
+        ),
     ],
     out: Annotated[Text, typer.Option(metavar="PATH", help="file or directory to write")] = None,
     measurement: Annotated[Text, typer.Option(help="measurement by name")] = None,
@@ -30,6 +34,10 @@ def export(
     skip_empty: Annotated[
         bool, typer.Option("--skip-empty", help="leave out histograms without content (root)")
     ] = False,
+    allow_suspect: Annotated[
+        bool, typer.Option("--allow-suspect", help="scale factors: fits that are not good, too")
+    ] = False,
+    year: Annotated[str, typer.Option(metavar="YEAR", help="correctionlib: the input year")] = "",
     check: Annotated[bool, typer.Option("--check", help="bumpnet: only judge; takes FILE.root too")] = False,
     skipped_bins: Annotated[
         float | None, typer.Option(metavar="X", help="bumpnet: share of bins its loader skips")
@@ -44,7 +52,9 @@ def export(
         _bumpnet(source, to, out=out, check=check, skipped_bins=skipped_bins, as_json=json)
         return
     asked = model_options(measurement=measurement, interp=interp, channels=channels, patch=patch)
-    done = api.export(source, to, out=out, options=asked, skip_empty=skip_empty)
+    done = api.export(
+        source, to, out=out, options=asked, skip_empty=skip_empty, allow_suspect=allow_suspect, year=year
+    )
     for note in done.notes:
         say(f"note: {note}")
     if json:

@@ -59,15 +59,39 @@ def fit(
         Text,
         typer.Option(metavar="MASS,WIDTH,EVENTS", help="add a bump to all spectra first (with --search)"),
     ] = None,
+    bin_name: Annotated[Text, typer.Option("--bin", metavar="N", help="tag and probe: only this bin")] = None,
+    variation: Annotated[Text, typer.Option(help="tag and probe: which fit of the bin")] = None,
+    start: Annotated[
+        Texts, typer.Option(metavar="PAR=V[,LO,HI]", help="tag and probe: start and limits; repeatable")
+    ] = None,
+    shapes: Annotated[
+        Text, typer.Option("--model", metavar="SIGNAL_BKG", help="tag and probe: shapes, like dcb_cms")
+    ] = None,
+    config: Annotated[Text, typer.Option(metavar="FIT.json", help="tag and probe: how to fit")] = None,
     engine: Annotated[Text, typer.Option(metavar="own|pyhf", help="what finds the best fit")] = None,
     json: o.Json = False,
 ) -> None:
     """Fit a run, a pyhf workspace or a cabinetry model; writes fit.json, tables, figures and a report."""
+    from pathlib import Path
+
     from femtobarn import api
+    from femtobarn.errors import UsageError
 
     if search is not None:
         _search(model, search, out=out, inject=inject, toys=toys, seed=seed, as_json=json)
         return
+    if api.is_probe_run(Path(model)):
+        _probes(model, out, bin_name, variation, start, shapes, config, as_json=json)
+        return
+    asked = {
+        "--bin": bin_name,
+        "--variation": variation,
+        "--start": start,
+        "--model": shapes,
+        "--config": config,
+    }
+    if given := [flag for flag, value in asked.items() if value]:
+        raise UsageError(f"{given[0]} is for tag-and-probe runs", where=model)
     options = parse_options(
         measurement=measurement, poi=poi, interp=interp, fix=fix, profile=profile, ranking=ranking, scan=scan,
         scan2d=scan2d, hypotest=hypotest, limit=limit, cl=cl, significance=significance, gof=gof, toys=toys,
@@ -106,3 +130,36 @@ def _search(
         return
     answer(api.open_run(where).manifest["headline"])
     answer(f"wrote {where / 'fit.json'}   report: {where / 'report.html'}")
+
+
+def _probes(
+    run: str,
+    out: str | None,
+    bin_name: str | None,
+    variation: str | None,
+    start: Texts,
+    shapes: str | None,
+    config: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Fits of passing and failing probes: all of a run, or one bin again."""
+    from femtobarn import api
+    from femtobarn.cli.tnp_fitter import show_fits
+    from femtobarn.errors import UsageError
+
+    where = api.probe_copy(run, out)
+    if bin_name is not None:
+        if config is not None:
+            raise UsageError("--config is for all bins; --bin keeps the run's own configuration")
+        fitted = api.refit_bin(
+            where, bin_name, variation=variation or "nominal", model=shapes, starts=start or ()
+        )
+    elif variation or start:
+        raise UsageError(f"--{'variation' if variation else 'start'} needs --bin", where=run)
+    else:
+        fitted = api.fit_probes(where, config=config, model=shapes)
+    if as_json:
+        show_json(fitted)
+    else:
+        show_fits(str(where))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Adaptive",
     "AllowMissing",
+    "Cache",
     "CacheRemote",
     "Cores",
     "DashboardAddress",
@@ -90,6 +91,9 @@ AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="go on with what is there; every result says so")
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="use nothing cached, replace an earlier run")]
+Cache = Annotated[
+    str | None, typer.Option("--cache", metavar="columns", help="keep columns uncompressed for the next pass")
+]
 
 
 def _network(name: str) -> Callable[[Any], Any]:
@@ -142,7 +146,7 @@ def resources(context: typer.Context) -> Resources:
     return Resources(**{name: context.params.get(name) for name in names})
 
 
-def parse_bytes(text: str | None) -> int | None:
+def parse_bytes(text: str | None, option: str = "--part-bytes") -> int | None:
     """``64MiB`` as a number."""
     if text is None:
         return None
@@ -151,7 +155,7 @@ def parse_bytes(text: str | None) -> int | None:
     try:
         return int(float(number) * _SIZES[unit])
     except (ValueError, KeyError) as error:
-        raise UsageError(f"--part-bytes: {text!r} is not a size", action="write it as 64MiB") from error
+        raise UsageError(f"{option}: {text!r} is not a size", action="write it as 64MiB") from error
 
 
 def parse_slice(text: str | None) -> tuple[int, int] | None:

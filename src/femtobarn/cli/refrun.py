@@ -77,6 +77,12 @@ def suggest(
     order: Annotated[str, typer.Option(help="history or physics")] = "history",
     features: Annotated[str | None, typer.Option(help="features of the distance, as duration,pileup")] = None,
     weight: Annotated[list[str] | None, typer.Option(metavar="FEATURE=W", help="repeatable")] = None,
+    metric: Annotated[
+        str, typer.Option(help="distance: log, or of standardised features euclid, manhattan")
+    ] = "log",
+    components: Annotated[
+        int | None, typer.Option(metavar="N", help="in the first N principal components")
+    ] = None,
     top: Annotated[int, typer.Option(help="how many references")] = 10,
     why_not: Annotated[
         list[int] | None, typer.Option(metavar="RUN", help="why is this run not first?")
@@ -110,6 +116,8 @@ def suggest(
         order=order,
         features=tuple(_words(features)),
         weights=tuple(weight or ()),
+        metric=metric,
+        components=components,
         top=top,
         why_not=tuple(why_not or ()),
     )
@@ -138,7 +146,8 @@ def _show(one: dict[str, Any]) -> None:
     target = one["target"]
     answer(
         f"run {target['run_number']}  {target['reco']}  {target['class']} (from {target['class_source']})   "
-        f"{one['closed_list_size']} references in use, {len(one['excluded'])} excluded"
+        f"{one['closed_list_size']} reference{'s' * (one['closed_list_size'] != 1)} in use, "
+        f"{len(one['excluded'])} excluded"
     )
     if one["candidates"]:
         rows = [
@@ -196,18 +205,25 @@ def evaluate(
             if not values["n"]:
                 continue
             answer(f"\n{group}: n {values['n']}, cold {values['cold']:.4f}, "
-                   f"median {values['median_candidates']:g} candidates")  # fmt: skip
+                   f"median {values['median_candidates']:g} candidates; at most "
+                   f"{values['ceiling']['known']:.4f} can be right, "
+                   f"{values['ceiling']['either_baseline']:.4f} by either baseline")  # fmt: skip
             rows = [
                 [name, *(f"{scores[key]:.4f}" for key in ("top1", "top3", "top5", "top10", "mrr")),
                  "[{:.3f}, {:.3f}]".format(*scores["top1_ci95"]),
-                 "{:+.4f} [{:+.3f}, {:+.3f}]".format(scores["delta_top1_vs_latest"]["value"],
-                                                     *scores["delta_top1_vs_latest"]["ci95"])]
+                 *(_delta(scores.get(f"delta_top1_vs_{rival}")) for rival in ("latest", "latest_any"))]
                 for name, scores in values["rankers"].items()
             ]  # fmt: skip
-            show_table(("ranker", "top1", "top3", "top5", "top10", "mrr", "top1 95%", "top1 - latest"), rows)
+            show_table(("ranker", "top1", "top3", "top5", "top10", "mrr", "top1 95%", "top1 - latest",
+                        "top1 - latest_any"), rows)  # fmt: skip
         say(f"dropped: {done.content['dropped']}")
         say(f"wrote {done.path}")
     _finish(done)
+
+
+def _delta(found: dict[str, Any] | None) -> str:
+    """A paired difference with its interval."""
+    return "-" if found is None else "{:+.4f} [{:+.3f}, {:+.3f}]".format(found["value"], *found["ci95"])
 
 
 def _finish(done: Any) -> None:

@@ -49,6 +49,7 @@ def run(
     ] = False,
     allow_missing: o.AllowMissing = False,
     fresh: o.Fresh = False,
+    cache: o.Cache = None,
     cache_remote: o.CacheRemote = None,
     per_host: o.PerHost = None,
     snapshot: o.Snapshot = None,
@@ -63,7 +64,7 @@ def run(
         out=out, executor=executor, workers=workers, site=site, resources=o.resources(context), voms=voms,
         part_events=part_events, part_bytes=o.parse_bytes(part_bytes),
         max_files=max_files, max_events=max_events,
-        allow_missing=allow_missing, fresh=fresh, command=o.command_line(),
+        allow_missing=allow_missing, fresh=fresh, cache=cache, command=o.command_line(),
     )  # fmt: skip
     with progress() as bar:
         finished = api.run(request, part=o.parse_slice(part), process_only=process_only, progress=bar)
@@ -77,6 +78,8 @@ def show_finished(finished: object, *, as_json: bool) -> None:
     if not isinstance(finished, Finished):
         raise TypeError("a finished run is expected")
     summary = finished.result.summary
+    for sentence in finished.warnings:
+        say(f"warning: {sentence}")
     if as_json:
         show_json({"run": str(finished.path), "headline": finished.headline, "ledger": summary.to_json()})
         return

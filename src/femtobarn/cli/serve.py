@@ -21,6 +21,16 @@ def serve(
     ] = None,
     runs: Annotated[str | None, typer.Option(metavar="F", help="run records")] = None,
     lumisections: Annotated[str | None, typer.Option(metavar="F", help="lumisection records")] = None,
+    servicex: Annotated[
+        bool, typer.Option("--servicex", help="deliver columns to ServiceX clients on this machine")
+    ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DIR", help="requests may read local files below; repeatable, default here"),
+    ] = None,
+    allow_python: Annotated[
+        bool, typer.Option("--allow-python", help="run Python code that requests bring along")
+    ] = False,
     host: Annotated[
         str, typer.Option(help="address to listen on; other than loopback, anybody may read")
     ] = "127.0.0.1",
@@ -29,11 +39,19 @@ def serve(
     """Serve pages on this machine until Ctrl-C."""
     from femtobarn import api
 
-    if not refrun:
-        raise UsageError("nothing to serve is named", action="femtobarn serve --refrun --pairs F --runs F")
+    if refrun == servicex:
+        raise UsageError("name one thing to serve", action="femtobarn serve --refrun --pairs F --runs F, or "
+                         "femtobarn serve --servicex")  # fmt: skip
+    if servicex and host != "127.0.0.1":
+        raise UsageError("the ServiceX interface listens on 127.0.0.1 only", where="--host",
+                         action="leave --host out")  # fmt: skip
     try:
         from femtobarn.web.app import create_app
+        from femtobarn.web.servicex import create_servicex
     except ImportError as error:
         raise UsageError("the web server is not installed", action="pip install 'femtobarn[web]'") from error
+    if servicex:
+        api.serve_servicex(create_servicex, port=port, allow=allow or (), allow_python=allow_python, tell=say)
+        return
     sources = api.RecordSources(pairs=pairs, runs=runs, lumisections=lumisections, store=store)
     api.serve(sources, create_app, host=host, port=port, tell=say)

@@ -29,6 +29,9 @@ def survey(
         str | None, typer.Option(help="schema of the files; found by their branches if not given")
     ] = None,
     tasks: Annotated[str | None, typer.Option(metavar="A,B", help="only these tasks")] = None,
+    stage_input: Annotated[
+        list[str] | None, typer.Option(metavar="STAGE:PATH", help="what a later task continues; repeatable")
+    ] = None,
     batch_job_index: Annotated[int | None, typer.Option(help="this slice, from 1")] = None,
     total_batch_jobs: Annotated[int | None, typer.Option(help="number of slices")] = None,
     merge_only: Annotated[bool, typer.Option("--merge-only", help="add the slices in --run-dir")] = False,
@@ -73,12 +76,14 @@ def survey(
         config=config, files=files or (), fileset=fileset, run_dir=run_dir, schema=schema,
         parse_mc=None if parse_mc is None else parse_mc == "true",
         slice=_slice(batch_job_index, total_batch_jobs),
+        stage_input=stage_input or (),
         tasks=None if tasks is None else [item.strip() for item in tasks.split(",")],
         settings=settings or (), executor=executor, workers=workers, part_events=part_events,
         max_files=max_files, max_events=max_events, allow_missing=allow_missing, fresh=fresh,
         command=o.command_line(),
     )  # fmt: skip
-    if api.is_later_only(request):
+    stage = api.stage_of(request)
+    if stage == "later":
         if run_dir is None:
             raise UsageError("these tasks need the run they belong to", action="name it with --run-dir")
         answer(api.later_steps(run_dir))
@@ -86,8 +91,13 @@ def survey(
     if dry_run:
         _show_plan(api.survey_plan(request), as_json=json)
         return
+    if stage == "parsing":
+        for name, number in api.survey_parsing(request).items():
+            answer(f"{name}: {number} selected events written")
+        return
     with progress() as bar:
-        finished, notes = api.survey(request, progress=bar)
+        shown = bar if api.shows_progress(request) else None
+        finished, notes = api.survey(request, progress=shown)
     for note in notes:
         say(f"note: {note}")
     show_finished(finished, as_json=json)

@@ -128,5 +128,37 @@ def bench(
     say(f"wrote {made.path}")
 
 
+@app.command(
+    "train", context_settings=_HELP, epilog="Example: femtobarn ttbar train --files ttbar=x.root --out MODELS"
+)
+def train(
+    out: Annotated[str, typer.Option(metavar="DIR", help="directory for the pair of models")],
+    files: Annotated[
+        list[str] | None, typer.Option(metavar="ttbar=GLOB", help="simulated top pairs; repeatable")
+    ] = None,
+    fileset: Annotated[str | None, typer.Option(metavar="F.json", help="input files as a fileset")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="parameters of the job")
+    ] = None,
+    trials: Annotated[int, typer.Option(help="settings of the search")] = 8,
+    folds: Annotated[int, typer.Option(help="folds that each setting is judged by")] = 3,
+    seed: Annotated[int, typer.Option(help="the same seed gives the same files")] = 0,
+    events: Annotated[int, typer.Option(help="size of the built-in simulation, without files")] = 60_000,
+) -> None:
+    """Train the two models that assign jets, on even and on odd event numbers."""
+    from femtobarn import api
+
+    made = api.ttbar_train(
+        files or (), out=out, fileset=fileset, settings=settings or (), trials=trials, folds=folds, seed=seed,
+        events=events,
+    )  # fmt: skip
+    test = made.report["test"]
+    answer(
+        f"{test['events']} matched events: AUC {test['auc']:.3f}, four jets right {test['all_right']:.1%}, "
+        f"right trijet {test['trijet_right']:.1%} (largest pT: {test['trijet_right_largest_pt']:.1%})"
+    )
+    say(f"use it:  --set ml=local --set models={made.path}")
+
+
 def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:.9g}"

@@ -3,6 +3,10 @@
 The values are those of PyYAML's ``SafeLoader``, with these differences, each because a run file is
 written by people and ends as JSON in a manifest: a key given twice is an error; ``1e5`` and ``1.5e3``
 are numbers; dates stay text; and only plain values exist (explicit tags such as ``!!binary`` are errors).
+
+A format with tags of its own names them: a value under one becomes :class:`Tagged`.  Such a format may
+also include other files (``!include other.yaml``, whose anchors are then known) and leave pieces out
+(``!exclude``).
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import yaml
 from femtobarn.config.problems import Problems
 from femtobarn.errors import ConfigError, nearest
 
-__all__ = ["Keys", "Located", "load_file", "load_text"]
+__all__ = ["Keys", "Located", "Tagged", "load_file", "load_text"]
 
 #: Way to a value from the top: mapping keys and list positions.
 Keys = tuple[Any, ...]
@@ -27,6 +31,9 @@ Keys = tuple[Any, ...]
 #: Aliases may repeat a value; a small file cannot grow beyond this many (exponential nesting).
 _MOST_VALUES: Final = 200_000
 _TAG: Final = "tag:yaml.org,2002:"
+INCLUDE: Final = "!include"
+EXCLUDE: Final = "!exclude"
+_DEEPEST_INCLUDE: Final = 8
 _MERGE: Final = _TAG + "merge"
 _SCALARS: Final = frozenset(_TAG + name for name in ("null", "bool", "int", "float", "str"))
 _NOT_IN_YAML: Final = re.compile("[\t\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -63,8 +70,19 @@ class Located:
         return f"{self.file}:{self.line(path, of_value=of_value)}"
 
 
-def load_file(path: Path) -> Located:
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A value under a tag of the format: ``!FileList [a, b]``."""
+
+    tag: str
+    value: Any
+
+
+def load_file(path: Path, *, tags: frozenset[str] = frozenset()) -> Located:
     """Read a YAML or JSON file.
+
+    ``tags`` are those that the format knows, ``{"!FileList", ...}``; with ``!include`` among them, files
+    beside this one can be included.
 
     Raises
     ------
@@ -84,10 +102,10 @@ def load_file(path: Path) -> Located:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError("is not UTF-8 text", where=f"{path}:{line}") from error
-    return load_text(text, file=str(path))
+    return load_text(text, file=str(path), tags=tags)
 
 
-def load_text(text: str, *, file: str = "<text>") -> Located:
+def load_text(text: str, *, file: str = "<text>", tags: frozenset[str] = frozenset()) -> Located:
     """Read YAML or JSON text; an empty one has the value None.
 
     Raises
@@ -98,11 +116,12 @@ def load_text(text: str, *, file: str = "<text>") -> Located:
     try:
         # Composing builds plain nodes; no constructor of a tag in the text is ever called.
         loader = _Loader(_as_yaml(text))
+        loader.file = file if INCLUDE in tags else ""
         try:
             node = loader.get_single_node()
         finally:
             loader.dispose()
-        builder = _Builder(file)
+        builder = _Builder(file, tags)
         value = None if node is None else builder.build(node, ())
     except yaml.reader.ReaderError as error:
         line = len(_LINE_END.findall(text[: error.position])) + 1
@@ -122,6 +141,46 @@ class _Loader(yaml.SafeLoader):
         first: [pair for pair in pairs if pair[0] != _TAG + "timestamp" and pair[0] != _TAG + "value"]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    #: The file being read, where files may be included; else empty.
+    file: str = ""
+    #: How deep in included files this one is.
+    depth: int = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event() if self.file else None  # type: ignore[no-untyped-call]
+        if not isinstance(event, yaml.ScalarEvent) or event.tag != INCLUDE:
+            return super().compose_node(parent, index)
+        self.get_event()  # type: ignore[no-untyped-call]
+        node = self._included(event)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = node
+        return node
+
+    def _included(self, event: Any) -> yaml.Node:
+        """The content of another file; its anchors are known from here on."""
+        where = f"{self.file}:{event.start_mark.line + 1}"
+        path = Path(self.file).parent / str(event.value)
+        if self.depth >= _DEEPEST_INCLUDE:
+            raise ConfigError("files include each other", where=where)
+        try:
+            text = path.read_bytes().decode("utf-8-sig")
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot include {event.value!r}: {error}", where=where) from error
+        loader = _Loader(text)
+        loader.file, loader.depth = str(path), self.depth + 1
+        loader.check_node()  # past the start of the stream
+        loader.anchors = self.anchors
+        try:
+            loader.get_event()  # type: ignore[no-untyped-call]
+            node = loader.compose_node(None, None)
+        except yaml.MarkedYAMLError as error:
+            raise _syntax_error(error, str(path)) from error
+        finally:
+            loader.dispose()
+        if node is None:
+            raise ConfigError(f"the included file {event.value!r} is empty", where=where)
+        return node
 
 
 _Loader.add_implicit_resolver(
@@ -161,7 +220,8 @@ def _syntax_error(error: yaml.MarkedYAMLError, file: str) -> ConfigError:
 class _Builder:
     """Turns composed nodes into values, noting lines."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, tags: frozenset[str] = frozenset()) -> None:
+        self._tags = tags
         self.lines: dict[Keys, int] = {}
         self.value_lines: dict[Keys, int] = {}
         self.problems = Problems()
@@ -177,6 +237,8 @@ class _Builder:
         self.lines[path] = (key.start_mark.line if key is not None else start.line) + 1
         self.value_lines[path] = self.lines[path] if alias else start.line + 1
         self._count(node)
+        if node.tag in self._tags:
+            return Tagged(node.tag, self.build(_untagged(node), path, key))
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         if id(node) in self._open:
@@ -185,7 +247,8 @@ class _Builder:
         try:
             if isinstance(node, yaml.SequenceNode):
                 self._plain(node, "seq")
-                return [self.build(item, (*path, i)) for i, item in enumerate(node.value)]
+                items = [item for item in node.value if not self._excluded(item)]
+                return [self.build(item, (*path, i)) for i, item in enumerate(items)]
             self._plain(node, "map")
             return self._mapping(node, path)
         finally:
@@ -203,6 +266,8 @@ class _Builder:
         merged: dict[Any, tuple[yaml.Node, yaml.Node]] = {}
         merge: yaml.Node | None = None
         for key, item in node.value:
+            if self._excluded(key) or self._excluded(item):
+                continue
             if key.tag == _MERGE:
                 if merge is not None:
                     self.problems.add(f"'<<' is given twice (first on line {merge.start_mark.line + 1})",
@@ -217,6 +282,9 @@ class _Builder:
                                   where=self._at(key))  # fmt: skip
             own[name] = (key, item)
         return merged | own
+
+    def _excluded(self, node: yaml.Node) -> bool:
+        return EXCLUDE in self._tags and node.tag == EXCLUDE
 
     def _count(self, node: yaml.Node) -> None:
         self._values += 1
@@ -283,6 +351,14 @@ class _Builder:
 
     def _at(self, node: yaml.Node) -> str:
         return f"{self._file}:{node.start_mark.line + 1}"
+
+
+def _untagged(node: yaml.Node) -> yaml.Node:
+    """The node as it would be without its tag: plain text is text, not a number."""
+    if isinstance(node, yaml.ScalarNode):
+        return yaml.ScalarNode(_TAG + "str", node.value, node.start_mark, node.end_mark, node.style)
+    kind = "seq" if isinstance(node, yaml.SequenceNode) else "map"
+    return type(node)(_TAG + kind, node.value, node.start_mark, node.end_mark)
 
 
 def _tag_name(node: yaml.Node) -> str:

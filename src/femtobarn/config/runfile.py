@@ -9,7 +9,7 @@ import glob
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AliasChoices,
@@ -129,6 +129,8 @@ class Execution(_Strict):
     """End well although parts are missing; everything made then says so."""
     fresh: bool = False
     """Reuse nothing cached and replace an earlier run."""
+    cache: Literal["outcomes", "columns"] | None = None
+    """columns keeps what is read uncompressed, too, so that the next pass need not decompress it."""
     site: str | None = None
     """Where jobs go: a site that comes along, or a YAML file."""
     cores: Count | None = None

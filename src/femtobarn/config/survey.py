@@ -39,6 +39,13 @@ class SurveyConfig:
         Per dataset.
     processes : int or None
         Upper limit of worker processes.
+    memory_mb : float or None
+        What all processes together may hold; limits their number.
+    threads : int or None
+        Requests to one server at a time.
+    retries : int
+        How often files that failed are tried again.
+    show_progress : bool
     notes : tuple of str
         What a reader must know: keys without effect, units that were guessed.
     where : {parameter: file:line}
@@ -57,6 +64,10 @@ class SurveyConfig:
     processes: int | None = None
     part_bytes: int | None = None
     memory_mb: float | None = None
+    threads: int | None = None
+    retries: int = 3
+    write_parsed: bool = False
+    show_progress: bool = True
     skipped_bins: float = 0.0
     notes: tuple[str, ...] = ()
     where: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -99,7 +110,11 @@ class _Adapter:
         limit = testing.get("limit_files_per_year") if testing.get("is_on") else None
         max_files = [item for item in (parsing.get("max_files_to_process"), limit) if item is not None]
         numbers = self._slice(run)
-        mass = self._sections.get("mass_calculation_task_config", {})
+        self._limit_combinations(testing)
+        retries = parsing.get("count_retries_failed_files")
+        if retries is not None and (not isinstance(retries, int) or isinstance(retries, bool) or retries < 0):
+            path = ("parsing_task_config", "count_retries_failed_files")
+            self._problems.add(f"must be a number of times, not {shown(retries)}", path=path)
         processes = [
             self._number(section, key)
             for section, key in (
@@ -109,7 +124,6 @@ class _Adapter:
             if self._sections.get(section, {}).get(key) is not None
         ]
         self._problems.raise_if_any()
-        _ = mass
         if self._ignored:
             self._notes.append("these keys have no effect: " + ", ".join(self._ignored))
         return SurveyConfig(
@@ -126,6 +140,12 @@ class _Adapter:
             processes=int(min(processes)) if processes else None,
             part_bytes=parsing.get("chunk_yield_threshold_bytes"),
             memory_mb=parsing.get("env_threshold_memory_mb"),
+            threads=None
+            if parsing.get("threads") is None
+            else self._number("parsing_task_config", "threads"),
+            retries=3 if retries is None else int(retries),
+            show_progress=parsing.get("show_progress_bar") is not False,
+            write_parsed=bool(self._sections.get("femtobarn", {}).get("write_parsed")),
             skipped_bins=float(self._parameters.get("skipped_bins", 0.0)),
             notes=tuple(self._notes),
             where=MappingProxyType(self._where),
@@ -372,18 +392,16 @@ class _Adapter:
     def _arrays(self, own: Mapping[str, Any]) -> None:
         arrays = own.get("arrays")
         arrays = "none" if arrays is None else str(arrays)
-        if arrays not in ("none", "npy"):
-            self._problems.add(f"{shown(own['arrays'])} is not none or npy", path=("femtobarn", "arrays"))
+        if arrays not in ("none", "npy", "parquet"):
+            self._problems.add(
+                f"{shown(own['arrays'])} is not none, npy or parquet", path=("femtobarn", "arrays")
+            )
         legacy = own.get("post_processing") == "legacy"
         if legacy and arrays == "none":
             self._notes.append("post_processing: legacy needs the masses themselves: arrays are written")
-        self._parameters["keep_arrays"] = arrays == "npy" or legacy
-        if own.get("write_parsed"):
-            self._problems.add(
-                "writing parsed events is not supported",
-                path=("femtobarn", "write_parsed"),
-                action="leave it out: events are processed as they are read",
-            )
+        self._parameters["keep_arrays"] = arrays in ("npy", "parquet") or legacy
+        if arrays == "parquet":
+            self._put("arrays_format", arrays, ("femtobarn", "arrays"))
 
     def _selection(self, selection: Any) -> None:
         path = ("femtobarn", "selection")
@@ -394,14 +412,24 @@ class _Adapter:
             if key in ("ids", "isolation"):
                 self._put(f"selection.{key}", value, (*path, key))
             elif key == "deduplicate":
-                if value:
-                    self._problems.add("removing duplicated events is not supported", path=(*path, key))
+                self._put("deduplicate", value, (*path, key))
             else:
                 self._problems.add(
                     "unknown key",
                     path=(*path, key),
                     near=nearest(str(key), ("ids", "isolation", "deduplicate")),
                 )
+
+    def _limit_combinations(self, testing: Mapping[str, Any]) -> None:
+        """Limits of the testing section count only where it is switched on."""
+        path = ("testing_config", "limit_combinations")
+        limit = testing.get("limit_combinations")
+        if limit is None:
+            return
+        if testing.get("is_on"):
+            self._put("combinations.limit", limit, path)
+        else:
+            self._ignored.append("testing_config.limit_combinations (is_on is false)")
 
     def _slice(self, run: Mapping[str, Any]) -> tuple[int, int] | None:
         index, total = run.get("batch_job_index"), run.get("total_batch_jobs")

@@ -25,15 +25,15 @@ KEYS: Final[Mapping[str, Mapping[str, str]]] = {
     "tasks": {flag: "!" for flag, _ in TASKS.values()},
     "testing_config": {
         "is_on": "!", "test_run_index": "-", "testing_jobs_path": "-", "limit_files_per_year": "!",
-        "limit_combinations": "-",
+        "limit_combinations": "!",
     },
     "parsing_task_config": {
         "output_path": "-", "file_urls_path": "-", "jobs_logs_path": "-", "create_dirs": "-",
-        "use_multiprocessing": "-", "parallel_processes": "!", "threads": "-",
+        "use_multiprocessing": "-", "parallel_processes": "!", "threads": "!",
         "release_years": "!", "specific_record_ids": "!", "parse_mc": "!",
-        "count_retries_failed_files": "-", "fetching_metadata_timeout": "-", "max_files_to_process": "!",
-        "possible_data_tree_names": "!", "show_progress_bar": "-", "chunk_yield_threshold_bytes": "!",
-        "env_threshold_memory_mb": "-", "particle_counts": "!", "kinematic_cuts": "!",
+        "count_retries_failed_files": "!", "fetching_metadata_timeout": "-", "max_files_to_process": "!",
+        "possible_data_tree_names": "!", "show_progress_bar": "!", "chunk_yield_threshold_bytes": "!",
+        "env_threshold_memory_mb": "!", "particle_counts": "!", "kinematic_cuts": "!",
         "rel_isolation_max": "!", "enable_jet_tagging": "tagging.enabled",
         "jet_btag_field": "tagging.field",
         "jet_btag_threshold": "tagging.threshold", "jet_btagging_thresholds": "!",
@@ -66,7 +66,7 @@ KEYS: Final[Mapping[str, Mapping[str, str]]] = {
     "mc_weighting_config": {
         "enabled": "weighting.enabled", "target_luminosity_fb": "weighting.target_luminosity_fb",
         "luminosity_by_campaign": "weighting.luminosity_by_campaign",
-        "require_metadata": "-",
+        "require_metadata": "weighting.require_metadata",
     },
     "femtobarn": {
         "schema": "!", "cut_unit": "!", "mass_model": "mass_model", "extra_combinations": "extra",

@@ -20,7 +20,7 @@ from femtobarn.stats.tables import Table, prefit_covariance, yields_table
 from femtobarn.stats.transform import uncorrelated
 from femtobarn.stats.workspace import write_workspace
 
-__all__ = ["HepdataExport", "export_hepdata"]
+__all__ = ["HepdataExport", "dump", "export_hepdata", "stem"]
 
 _NO_KEYWORDS: Final[Mapping[str, tuple[str, ...]]] = {}
 
@@ -74,14 +74,14 @@ def export_hepdata(
         axis = (axes or {}).get(channel.name) or ChannelAxis(
             "Bin", "", tuple(float(i) for i in range(channel.bins + 1))
         )
-        file = folder / f"{number:02d}_{_stem(channel.name)}.yaml"
-        _dump(file, _channel_table(model, yields, channel.name, axis))
+        file = folder / f"{number:02d}_{stem(channel.name)}.yaml"
+        dump(file, _channel_table(model, yields, channel.name, axis))
         files.append(file)
         text = f"Observed events and {stage} expectation in {channel.name}, with errors."
         documents.append(_entry(f"Yields in {channel.name}", text, file.name, words))
     if result is not None:
         file = folder / "correlations.yaml"
-        _dump(file, _correlations(result))
+        dump(file, _correlations(result))
         files.append(file)
         text = "Correlation matrix of the floating parameters at the best fit."
         documents.append(_entry("Correlation matrix", text, file.name, words))
@@ -91,7 +91,8 @@ def export_hepdata(
     return HepdataExport(folder, (submission, *files))
 
 
-def _stem(name: str) -> str:
+def stem(name: str) -> str:
+    """A name as the stem of a file."""
     return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lower() or "channel"
 
 
@@ -99,7 +100,8 @@ def _entry(name: str, description: str, file: str, keywords: list[dict[str, Any]
     return {"name": name, "description": description, "keywords": keywords, "data_file": file}
 
 
-def _dump(path: Path, document: Mapping[str, Any]) -> None:
+def dump(path: Path, document: Mapping[str, Any]) -> None:
+    """Write one YAML document."""
     with path.open("w", encoding="utf-8") as stream:
         yaml.safe_dump(dict(document), stream, sort_keys=False, allow_unicode=True, width=10**6)
 

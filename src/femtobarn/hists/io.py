@@ -12,11 +12,12 @@ import numpy as np
 
 from femtobarn.errors import StoreError
 from femtobarn.hists.accumulate import Histogram, Key
+from femtobarn.hists.sparse import Sparse, is_sparse_entry, read_sparse_entry, sparse_entries
 from femtobarn.hists.spec import Axis, HistSpec
 from femtobarn.hists.spectra import Spectra
-from femtobarn.hists.survey_io import read_surveys, survey_entries
+from femtobarn.hists.survey_io import read_surveys, survey_entries, survey_names
 
-__all__ = ["read_hists", "read_spectra", "to_hist", "write_hists"]
+__all__ = ["read_hists", "read_sparse", "read_spectra", "to_hist", "write_hists"]
 
 #: Zip entries carry a time; a fixed one keeps equal results equal (the zip format starts in 1980).
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
@@ -70,8 +71,9 @@ def write_hists(
     histograms: Iterable[Histogram],
     categories: Mapping[str, Sequence[Sequence[str]]],
     surveys: Mapping[str, Spectra] | None = None,
+    sparse: Mapping[str, Sparse] | None = None,
 ) -> None:
-    """Write ``hists.zip``: one UHI entry a histogram, sorted, with fixed times; then those of surveys."""
+    """Write ``hists.zip``: one UHI entry a histogram, sorted, with fixed times; then those of other kinds."""
     import uhi.io.zip
 
     scratch = io.BytesIO()
@@ -84,6 +86,9 @@ def write_hists(
             target.writestr(_entry(name), source.read(name))
         for name, text in survey_entries(surveys or {}):
             target.writestr(_entry(f"{name}.json"), text)
+        for name, plain in sorted((sparse or {}).items()):
+            for entry, data in sparse_entries(name, plain):
+                target.writestr(_entry(entry), data)
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -103,6 +108,25 @@ def read_spectra(path: Path) -> dict[str, Spectra]:
         ) from error
 
 
+def read_sparse(path: Path) -> dict[str, Sparse]:
+    """Histograms of ``hists.zip`` that have no categories, by name."""
+    import uhi.io.zip
+
+    found: dict[str, Sparse] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".json") for name in archive.namelist() if name.endswith(".json")]
+            for name in (name for name in names if "/" in name):
+                one = read_sparse_entry(uhi.io.zip.read(archive, name))
+                if one is not None:
+                    found[name] = one
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise StoreError(
+            f"cannot be read as histograms: {error}", where=str(path), action="repeat the run or its merge"
+        ) from error
+    return found
+
+
 def read_hists(path: Path) -> dict[str, Histogram]:
     """Read ``hists.zip`` back into histograms by name."""
     import hist
@@ -112,9 +136,11 @@ def read_hists(path: Path) -> dict[str, Histogram]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".json") for name in archive.namelist() if name.endswith(".json")]
-            # Names with a slash are spectra of a survey.
-            for name in (name for name in names if "/" not in name):
-                found[name] = _from_hist(name, hist.Hist(uhi.io.zip.read(archive, name)))
+            surveys = survey_names(names)
+            for name in (name for name in names if not name.startswith(surveys)):
+                content = uhi.io.zip.read(archive, name)
+                if not is_sparse_entry(content):
+                    found[name] = _from_hist(name, hist.Hist(content))
     except (OSError, zipfile.BadZipFile, KeyError) as error:
         raise StoreError(
             f"cannot be read as histograms: {error}", where=str(path), action="repeat the run or its merge"

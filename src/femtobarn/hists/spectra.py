@@ -163,6 +163,12 @@ class Spectra:
             **_spectra(self, other),
         )
 
+    def events_of_states(self) -> Ints:
+        """(s,) events of each state; where only values were known, as many as its largest spectrum has."""
+        most = np.zeros(len(self.state), dtype=np.int64)
+        np.maximum.at(most, np.searchsorted(self.state, self.of), self.n)
+        return np.where(self.state_events > 0, self.state_events, most)
+
     def same(self, other: Spectra) -> bool:
         """Whether two surveys agree bit for bit."""
         return (self.grid, self.states_of, self.items, self.weighted) == (
@@ -185,8 +191,8 @@ class Spectra:
             return self.counts.astype(np.float64), self.counts.astype(np.float64)
         return rounded(self.bin_sumw), rounded(self.bin_sumw2)
 
-    def spectrum(self, index: int) -> Spectrum:
-        """One spectrum, its sums rounded."""
+    def spectrum(self, index: int, total: float | None = None) -> Spectrum:
+        """One spectrum, its sums rounded; ``total`` is that of :meth:`totals`, where it is known already."""
         at = slice(int(self.offsets[index]), int(self.offsets[index + 1]))
         counts = self.counts[at]
         if self.weighted:
@@ -196,7 +202,8 @@ class Spectra:
             values = variances = counts.astype(np.float64)
             sumw = sumw2 = float(self.n[index])
         return Spectrum(
-            int(self.of[index]), int(self.item[index]), int(self.n[index]), float(rounded(self.total[index])),
+            int(self.of[index]), int(self.item[index]), int(self.n[index]),
+            float(rounded(self.total[index])) if total is None else total,
             float(self.low[index]), float(self.high[index]), int(self.overflow[index]),
             sumw, sumw2, self.bins[at], counts, values, variances,
         )  # fmt: skip

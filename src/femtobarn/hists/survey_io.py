@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from femtobarn.hists.spectra import Grid, Spectra
 from femtobarn.kernels.exact import DIGITS, exact_sum, rounded
 
-__all__ = ["read_surveys", "survey_entries"]
+__all__ = ["read_surveys", "survey_entries", "survey_names"]
 
 #: Name of the entry of a dataset that counts events by final state.
 STATES: Final = "final_states"
@@ -74,6 +74,11 @@ def _states(spectra: Spectra) -> dict[str, Any]:
             "grid": [spectra.grid.width, spectra.grid.bins],
         }},
     }  # fmt: skip
+
+
+def survey_names(names: Sequence[str]) -> tuple[str, ...]:
+    """What the names of entries begin with that belong to surveys."""
+    return tuple(name.removesuffix(STATES) for name in names if name.endswith(f"/{STATES}"))
 
 
 def read_surveys(archive: zipfile.ZipFile) -> dict[str, Spectra]:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from femtobarn.config.folders import atomic_write, cache_root
 from femtobarn.errors import StoreError
+from femtobarn.folders import atomic_write, cache_root
 
 __all__ = ["AnswerCache", "Kept", "age", "safe_name"]
 

@@ -368,7 +368,8 @@ class HttpClient:
                     return found
                 trouble = f"answered {found.status} {_phrase(found.status)}".rstrip()
                 wait = self._asked_wait(found.headers.get("retry-after"), wait, url)
-            limit = self.limits.total if connected else min(self.limits.unreachable, self.limits.total)
+            # A try that may get no connection takes that long, too.
+            limit = self.limits.total if connected else self.limits.unreachable - self.limits.connect
             if attempt == most_tries or time.monotonic() - started + wait > limit:
                 break
             log.info("%s %s; try %d in %.1f s", safe_url(url), trouble, attempt + 1, wait)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from femtobarn.errors import DataError, FemtobarnError, NetworkError, StoreError
+from femtobarn.errors import DataError, FemtobarnError, NetworkError, StoreError, UsageError
 from femtobarn.net.client import HttpClient, safe_url
 from femtobarn.net.transports import NoRangesError, open_transport
 
@@ -108,9 +108,10 @@ def fetch_file(
     """
     part = path.with_name(path.name + ".part")
     problems: list[FemtobarnError] = []
-    for url in addresses:
+    for number, url in enumerate(addresses, start=1):
+        tries = None if number == len(addresses) else _TRIES
         try:
-            _fill(url, part, client, size, sleep)
+            _fill(url, part, client, size, sleep, tries)
             fault = check_file(part, size=size, checksum=checksum)
             if fault:
                 part.unlink(missing_ok=True)
@@ -118,7 +119,7 @@ def fetch_file(
             part.replace(path)
         except OSError as error:
             raise StoreError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
-        except (NetworkError, DataError) as error:
+        except (NetworkError, DataError, UsageError) as error:  # the last: a protocol that is not here
             problems.append(error)
             if len(addresses) > len(problems):
                 log.warning("%s; the next replica is tried", error)
@@ -129,22 +130,31 @@ def fetch_file(
 
 def one_of(problems: Sequence[FemtobarnError]) -> FemtobarnError:
     """The error of one address as it is, or that of several as one."""
-    last = problems[-1]
+    first = problems[0]
     if len(problems) == 1:
-        return last
+        return first
     reasons = "; ".join(f"{item.where}: {item.what}" for item in problems)
-    return type(last)(f"none of {len(problems)} replicas can be used: {reasons}", where=problems[0].where,
-                      action=last.action)  # fmt: skip
+    # A replica that is another file matters more than a server that is away.
+    worst = next((item for item in problems if isinstance(item, DataError)), first)
+    return type(worst)(f"none of {len(problems)} replicas can be used: {reasons}", where=first.where,
+                       action=worst.action)  # fmt: skip
 
 
-def _fill(url: str, part: Path, client: HttpClient, size: int | None, sleep: Callable[[float], None]) -> None:
-    """Append to the part file until it is whole."""
+def _fill(
+    url: str,
+    part: Path,
+    client: HttpClient,
+    size: int | None,
+    sleep: Callable[[float], None],
+    limit: int | None,
+) -> None:
+    """Append to the part file until it is whole; ``limit`` is how often to ask when there are replicas."""
     part.parent.mkdir(parents=True, exist_ok=True)
     tries = 0
     while True:
         before = part.stat().st_size if part.exists() else 0
         try:
-            _append(url, part, client, size)
+            _append(url, part, client, size, limit)
         except NoRangesError:
             log.warning("%s does not resume; the file is fetched from its beginning", safe_url(url))
             part.unlink(missing_ok=True)
@@ -153,15 +163,15 @@ def _fill(url: str, part: Path, client: HttpClient, size: int | None, sleep: Cal
         except NetworkError as error:
             now = part.stat().st_size if part.exists() else 0
             tries = 0 if now > before else tries + 1
-            if tries >= _TRIES or "answered 4" in error.what:
+            if tries >= (_TRIES if limit is None else 1) or "answered 4" in error.what:
                 raise
             sleep(client.limits.backoff * 2.0**tries)
         else:
             return
 
 
-def _append(url: str, part: Path, client: HttpClient, size: int | None) -> None:
-    transport = open_transport(url, client)
+def _append(url: str, part: Path, client: HttpClient, size: int | None, limit: int | None) -> None:
+    transport = open_transport(url, client, tries=limit)
     try:
         if size is not None and transport.size != size:
             raise DataError(f"has {transport.size} bytes at the server, stated are {size}: not fetched",

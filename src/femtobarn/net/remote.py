@@ -19,8 +19,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from femtobarn.config.folders import atomic_write, cache_root
-from femtobarn.errors import DataError, FemtobarnError, NetworkError
+from femtobarn.errors import DataError, FemtobarnError, NetworkError, UsageError
+from femtobarn.folders import atomic_write, cache_root
 from femtobarn.net.answers import safe_name
 from femtobarn.net.client import HttpClient, safe_url, shared_client
 from femtobarn.net.fetching import check_file, checksum_of, fetch_file, one_of
@@ -138,7 +138,7 @@ class RemoteFile(io.RawIOBase):
             try:
                 transport = self._open(url)
                 self._agree(transport)
-            except (NetworkError, DataError) as error:
+            except (NetworkError, DataError, UsageError) as error:  # the last: a protocol that is not here
                 self._blame(error)
                 continue
             self._transport = transport

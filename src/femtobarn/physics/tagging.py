@@ -32,6 +32,8 @@ def tagging_columns(schema: Schema, field: str | None) -> tuple[str, ...]:
     """
     if field is not None:
         return (field if "." in field else f"jet.{field}",)
+    if "btag.known" in schema.columns:
+        return ("btag.known",)
     if "btag.pb" in schema.columns:
         return _LINKED
     if schema.name.startswith("cms-nanoaod"):
@@ -52,6 +54,8 @@ def is_tagged(
     if names == _LINKED:
         score = dl1d(events)[jets.index]
         return np.asarray(score >= (_DL1D if threshold is None else threshold))
+    if names == ("btag.known",):
+        return np.asarray(events.jagged(names[0]).values[jets.index] > 0)
     if threshold is None and names[0] != _CMS[0]:
         raise UsageError(f"a threshold is needed for {names[0]}", action="set jet_btag_threshold")
     values = events.jagged(names[0]).values[jets.index]

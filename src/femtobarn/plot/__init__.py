@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from femtobarn.plot.contours import contours
 from femtobarn.plot.drawing import Drawing, save
+from femtobarn.plot.efficiency import Curve, efficiency_curves, efficiency_map, pass_and_fail
 from femtobarn.plot.fit_set import fit_set
 from femtobarn.plot.fits import correlations, limit, pulls, ranking, scan, toy_pulls
 from femtobarn.plot.mass_fit import mass_fit
@@ -14,6 +15,7 @@ from femtobarn.plot.stack import stack
 from femtobarn.plot.style import Label, ProcessStyle
 
 __all__ = [
+    "Curve",
     "Drawing",
     "Label",
     "ProcessStyle",
@@ -21,9 +23,12 @@ __all__ = [
     "contours",
     "correlations",
     "cutflow",
+    "efficiency_curves",
+    "efficiency_map",
     "fit_set",
     "limit",
     "mass_fit",
+    "pass_and_fail",
     "plane",
     "pre_post_fit",
     "pulls",

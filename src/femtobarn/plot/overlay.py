@@ -50,7 +50,8 @@ def overlay(
                           linewidth=1.4, label=f"reference {profile.run}")  # fmt: skip
         axes.set_xlabel("Time in stable beams [min]")
         axes.set_ylabel(("Luminosity" if quantity == "luminosity" else "Pileup") + unit)
-        axes.set_ylim(bottom=0)
+        # Room for the legend above the highest line.
+        axes.set_ylim(0, axes.get_ylim()[1] * (1.0 + 0.085 * len(profiles)))
         if profiles:
             axes.legend(loc="upper right")
         else:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from femtobarn.catalog.runrecords import CLASSES
 from femtobarn.errors import DataError, UsageError, nearest
 from femtobarn.rank.history import ClassHistory, Events, Protocol, Target, class_histories
-from femtobarn.rank.learned import ChoiceRanker, ClassExamples, Trainer, class_examples, visible
+from femtobarn.rank.learned import Ranker, Trainer, trainer_for, visible
 from femtobarn.rank.metrics import Ranks, group_metrics
 from femtobarn.rank.rankers import RANKERS, rank_of
 
@@ -159,14 +159,13 @@ def _walk_forward(
     histories: dict[str, ClassHistory], tests: dict[str, Ints], protocol: Protocol
 ) -> tuple[dict[str, Ints], ModelNote]:
     """Ranks by models that are trained again and again, each on rows all of its targets may see."""
-    tables = {name: class_examples(history) for name, history in histories.items()}
     when = {name: (h.order if protocol.by_order else h.run)[tests[name]] for name, h in histories.items()}
     first, last = (
         int(min(w.min() for w in when.values() if len(w))),
         int(max(w.max() for w in when.values() if len(w))),
     )
     step = RETRAIN_ORDER if protocol.by_order else RETRAIN_EVERY
-    trainer = Trainer(protocol.gap)
+    trainer = trainer_for(histories)
     ranks = {name: np.zeros(len(rows), dtype=np.int64) for name, rows in tests.items()}
     note: ModelNote | None = None
     for start in range(first, last + 1, step):
@@ -175,12 +174,12 @@ def _walk_forward(
             continue
         targets = {name: tests[name][found] for name, found in block.items()}
         rows = _trainable(histories, targets, protocol)
-        ranker = trainer.train(tables, rows)
+        ranker = trainer.train(rows)
         if note is None:
             used = np.concatenate([histories[name].run[rows[name]] for name in histories])
-            note = ModelNote("logistic", len(used), int(used.max()) if len(used) else None)
+            note = ModelNote(trainer.name, len(used), int(used.max()) if len(used) else None)
         for name, found in block.items():
-            ranks[name][found] = _model_ranks(tables[name], targets[name], ranker)
+            ranks[name][found] = _model_ranks(trainer, ranker, name, histories[name], targets[name])
     if note is None:
         raise DataError("nothing to test the model on")
     return ranks, note
@@ -203,15 +202,13 @@ def _trainable(
     return rows
 
 
-def _model_ranks(table: ClassExamples, rows: Ints, ranker: ChoiceRanker) -> Ints:
-    history = table.history
+def _model_ranks(trainer: Trainer, ranker: Ranker, name: str, history: ClassHistory, rows: Ints) -> Ints:
     ranks = np.zeros(len(rows), dtype=np.int64)
     for i, row in enumerate(rows):
         past = history.past(history.target(int(row)))
-        if not len(past):
-            continue
-        keys = ranker.keys(past) if ranker.model is None else table.keys(int(row), past, ranker.model)
-        ranks[i] = rank_of(past, keys, int(history.code[row]))
+        if len(past):
+            keys = trainer.keys(ranker, name, int(row), past)
+            ranks[i] = rank_of(past, keys, int(history.code[row]))
     return ranks
 
 

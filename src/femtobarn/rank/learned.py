@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from femtobarn.rank.features import FEATURES, features, shortlist
+from femtobarn.rank.follow import FollowRanker, fit_follow
 from femtobarn.rank.history import ClassHistory, Past, Target
-from femtobarn.rank.model import RIDGE, ChoiceModel, Examples, fit_choice
+from femtobarn.rank.model import ChoiceModel, Examples, fit_choice
 from femtobarn.rank.rankers import latest
 
-__all__ = ["ChoiceRanker", "ClassExamples", "Trainer", "class_examples", "train_for", "visible"]
+__all__ = ["ChoiceRanker", "ClassExamples", "Ranker", "Trainer", "class_examples", "ranker_from_json",
+           "ranker_to_json", "train_for", "trainer_for", "visible"]  # fmt: skip
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -25,11 +27,26 @@ TRAIN_WINDOW: Final = 2500
 LEAST_EVENTS: Final = 100
 
 
+class Ranker(Protocol):
+    """Something trained that orders the candidates of any moment."""
+
+    @property
+    def probable(self) -> bool:
+        """Whether a softmax of the keys is a probability."""
+
+    def keys(self, past: Past) -> Floats:
+        """(references,) keys, larger first."""
+
+
 @dataclass(frozen=True)
 class ChoiceRanker:
     """Orders the candidates of any moment; without a model it is ``latest``."""
 
     model: ChoiceModel | None
+
+    @property
+    def probable(self) -> bool:
+        return self.model is not None
 
     def keys(self, past: Past) -> Floats:
         """(references,) keys, larger first: the model's scores, and below them the order of ``latest``."""
@@ -92,45 +109,106 @@ def visible(history: ClassHistory, target: Target) -> Ints:
     return rows
 
 
-class Trainer:
-    """Fits one model after the other; each starts from the weights of the one before."""
+class Trainer(Protocol):
+    """Trains one ranker after the other on rows of the same histories."""
 
-    def __init__(self, gap: int = 0) -> None:
-        self._weights: Floats | None = None
-        self._ridge = ridge(gap)
+    #: Of the model, for tables.
+    name: str
 
-    def train(self, tables: Mapping[str, ClassExamples], rows: Mapping[str, Ints]) -> ChoiceRanker:
-        """Train on some rows of every class together.
+    def train(self, rows: Mapping[str, Ints]) -> Ranker:
+        """A ranker that has seen some rows of every class.
 
         Classes share the weights: what distinguishes a habit is not the kind of data, and heavy ions
         alone would never have enough certifications.
         """
+
+    def keys(self, ranker: Ranker, name: str, row: int, past: Past) -> Floats:
+        """Keys for an event of a class, from whatever is computed already."""
+
+
+class _ChoiceTrainer:
+    """Logistic models; each fit starts from the weights of the one before."""
+
+    name = "logistic"
+
+    def __init__(self, tables: Mapping[str, ClassExamples]) -> None:
+        self._tables = tables
+        self._weights: Floats | None = None
+
+    def train(self, rows: Mapping[str, Ints]) -> ChoiceRanker:
         recent = {name: chosen[-TRAIN_WINDOW:] for name, chosen in rows.items()}
-        parts = [tables[name].examples.select(recent[name]) for name in tables if len(recent[name])]
+        parts = [t.examples.select(recent[name]) for name, t in self._tables.items() if len(recent[name])]
         if sum(len(part.chosen) for part in parts) < LEAST_EVENTS:
             return ChoiceRanker(None)
-        model = fit_choice(_joined(parts), start=self._weights, ridge=self._ridge)
+        model = fit_choice(_joined(parts), start=self._weights)
         self._weights = model.weights
         return ChoiceRanker(model)
 
-
-def ridge(gap: int) -> Floats:
-    """How hard each weight is pulled to zero.
-
-    Behind an embargo little more is known than the order of last use, and every other habit misleads more
-    than it helps: there the model may leave that order only with good reason.
-    """
-    if not gap:
-        return np.full(len(FEATURES), RIDGE)
-    free = np.array([name.startswith("any_rank") and "*" not in name for name in FEATURES])
-    return np.where(free, 1.0, 2.5 * RIDGE)
+    def keys(self, ranker: Ranker, name: str, row: int, past: Past) -> Floats:
+        if isinstance(ranker, ChoiceRanker) and ranker.model is not None:
+            return self._tables[name].keys(row, past, ranker.model)
+        return ranker.keys(past)
 
 
-def train_for(histories: Mapping[str, ClassHistory], target: Target, gap: int = 0) -> ChoiceRanker:
+class _FollowTrainer:
+    """Behind an embargo: see :mod:`femtobarn.rank.follow`."""
+
+    name = "follow"
+
+    def __init__(self, histories: Mapping[str, ClassHistory]) -> None:
+        self._histories = histories
+
+    def train(self, rows: Mapping[str, Ints]) -> FollowRanker:
+        return fit_follow(self._histories, rows)
+
+    def keys(self, ranker: Ranker, name: str, row: int, past: Past) -> Floats:  # noqa: ARG002 (nothing is ready)
+        return ranker.keys(past)
+
+
+def trainer_for(histories: Mapping[str, ClassHistory], rows: Mapping[str, Ints] | None = None) -> Trainer:
+    """The trainer for the protocol of some histories; it will be asked about ``rows`` (None: all)."""
+    if any(h.protocol.name == "embargo" and h.protocol.gap for h in histories.values()):
+        return _FollowTrainer(histories)
+    return _ChoiceTrainer({
+        name: class_examples(history, None if rows is None else rows[name][-TRAIN_WINDOW:].tolist())
+        for name, history in histories.items()
+    })  # fmt: skip
+
+
+def train_for(histories: Mapping[str, ClassHistory], target: Target) -> Ranker:
     """A ranker for one moment: trained on the rows of all classes that a target there may see."""
-    rows = {name: visible(history, target)[-TRAIN_WINDOW:] for name, history in histories.items()}
-    tables = {name: class_examples(history, rows[name].tolist()) for name, history in histories.items()}
-    return Trainer(gap).train(tables, rows)
+    rows = {name: visible(history, target) for name, history in histories.items()}
+    return trainer_for(histories, rows).train(rows)
+
+
+def ranker_to_json(ranker: Ranker) -> dict[str, Any]:
+    """A trained ranker as plain numbers."""
+    if isinstance(ranker, FollowRanker):
+        return {"kind": "follow", "weights": None if ranker.weights is None else list(ranker.weights)}
+    if isinstance(ranker, ChoiceRanker) and ranker.model is not None:
+        return {"kind": "logistic", **ranker.model.to_json()}
+    return {"kind": "logistic", "weights": None}
+
+
+def ranker_from_json(content: Mapping[str, Any]) -> Ranker:
+    """The ranker of :func:`ranker_to_json`.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If that is not what it is.
+    """
+    follow, weights = content["kind"] == "follow", content["weights"]
+    if weights is None:
+        return FollowRanker(None) if follow else ChoiceRanker(None)
+    shape = (2,) if follow else (len(FEATURES),)
+    names = ("weights",) if follow else ("weights", "centre", "scale")
+    arrays = [np.array(content[name], dtype=np.float64) for name in names]
+    if any(array.shape != shape or not np.isfinite(array).all() for array in arrays):
+        raise ValueError("the model has another shape")
+    if follow:
+        return FollowRanker((float(arrays[0][0]), float(arrays[0][1])))
+    return ChoiceRanker(ChoiceModel(arrays[0], arrays[1], arrays[2], int(content["events"])))
 
 
 def _joined(parts: list[Examples]) -> Examples:
@@ -142,11 +220,3 @@ def _joined(parts: list[Examples]) -> Examples:
         np.concatenate([*start, offsets[-1:]]),
         np.concatenate(chosen),
     )
-
-
-def describe(model: ChoiceModel | None) -> dict[str, Any]:
-    """The weights by name, heaviest first, for a reader who wants to know what it learned."""
-    if model is None:
-        return {}
-    heaviest = np.argsort(-np.abs(model.weights))
-    return {FEATURES[i]: float(model.weights[i]) for i in heaviest}

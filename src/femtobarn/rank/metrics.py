@@ -21,6 +21,8 @@ BLOCK: Final = 200
 RESAMPLES: Final = 1000
 SEED: Final = 1
 _TOPS: Final = (1, 3, 5, 10)
+#: Differences to these are paired, event by event.
+_BASELINES: Final = ("latest", "latest_any")
 
 
 @dataclass(frozen=True)
@@ -91,23 +93,28 @@ def _empty(ranks: Ranks) -> dict[str, Any]:
 
 
 def _group(ranks: Ranks, mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    baseline = ranks.ranks["latest"][mask]
+    chosen = {name: values[mask] for name, values in ranks.ranks.items()}
     block, weights = _block_weights(ranks.run[mask], ranks.run_class[mask])
+    rivals = [name for name in _BASELINES if name in chosen]
     rankers: dict[str, Any] = {}
-    for name, all_ranks in ranks.ranks.items():
-        mine = all_ranks[mask]
+    for name, mine in chosen.items():
         first = (mine == 1).astype(np.float64)
-        delta = first - (baseline == 1)
-        gain = reciprocal(mine) - reciprocal(baseline)
-        rankers[name] = metrics(mine) | {
-            "top1_ci95": _interval(block, weights, first),
-            "delta_top1_vs_latest": {"value": float(delta.mean()), "ci95": _interval(block, weights, delta)},
-            "delta_mrr_vs_latest": {"value": float(gain.mean()), "ci95": _interval(block, weights, gain)},
-        }
+        found: dict[str, Any] = {**metrics(mine), "top1_ci95": _interval(block, weights, first)}
+        for rival in rivals:
+            delta = first - (chosen[rival] == 1)
+            gain = reciprocal(mine) - reciprocal(chosen[rival])
+            for metric, values in (("top1", delta), ("mrr", gain)):
+                found[f"delta_{metric}_vs_{rival}"] = {
+                    "value": float(values.mean()), "ci95": _interval(block, weights, values),
+                }  # fmt: skip
+        rankers[name] = found
+    known = chosen["latest"] > 0
+    either = np.logical_or.reduce([chosen[rival] == 1 for rival in rivals])
     return {
         "n": int(mask.sum()),
-        "cold": float(np.mean(baseline == 0)),
+        "cold": float(np.mean(~known)),
         "median_candidates": float(np.median(ranks.n_candidates[mask])),
         "blocks": int(weights.shape[1]),
+        "ceiling": {"known": float(np.mean(known)), "either_baseline": float(np.mean(either))},
         "rankers": rankers,
     }

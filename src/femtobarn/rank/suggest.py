@@ -16,8 +16,9 @@ from femtobarn.catalog.runtable import RunTable
 from femtobarn.errors import UsageError
 from femtobarn.rank.alerts import Alert, stale_alerts
 from femtobarn.rank.history import ClassHistory, Events, Floats, Past, Protocol, Target
-from femtobarn.rank.learned import ChoiceRanker
-from femtobarn.rank.physics import DEFAULT_FEATURES, Distance, distance, run_features
+from femtobarn.rank.learned import Ranker
+from femtobarn.rank.metric import Metric, fit_metric
+from femtobarn.rank.physics import DEFAULT_FEATURES, Distance, run_features
 from femtobarn.rank.rankers import latest
 from femtobarn.rank.rules import Candidate, Reason, Rules, Verdict, judge
 
@@ -51,8 +52,22 @@ class Records:
                 found[pair.key.run] = (recos, pair.run_class)
         frozen = {run: (frozenset(recos), name) for run, (recos, name) in found.items()}
         object.__setattr__(self, "_certified", frozen)
+        object.__setattr__(self, "_metrics", {})
 
     _certified: Mapping[int, tuple[frozenset[str], str]] = field(init=False, repr=False, compare=False)
+    _metrics: dict[tuple[object, ...], Metric] = field(init=False, repr=False, compare=False)
+
+    def metric(self, name: str, run_class: str, features: tuple[str, ...], components: int | None) -> Metric:
+        """A distance, fitted once on the certified runs of a class: it does not move with the question."""
+        key = (name, run_class, features, components)
+        if key not in self._metrics:
+            runs = (
+                self.runs.get(run)
+                for run, (_, its_class) in sorted(self._certified.items())
+                if its_class == run_class and run in self.runs
+            )
+            self._metrics[key] = fit_metric(name, runs, features, components)
+        return self._metrics[key]
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,8 @@ class Question:
     references: tuple[int, ...] | None = None
     rules: Rules = Rules()  # noqa: RUF009 (frozen)
     features: tuple[str, ...] = DEFAULT_FEATURES
+    metric: str = "log"
+    components: int | None = None
     weights: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     top: int = 10
     why_not: tuple[int, ...] = ()
@@ -137,6 +154,7 @@ class Suggestion:
     alerts: tuple[Alert, ...]
     warnings: tuple[str, ...]
     why_not: tuple[WhyNot, ...] = ()
+    metric: Metric = Metric("log")  # noqa: RUF009 (frozen)
 
     def to_json(self) -> dict[str, Any]:
         q = self.question
@@ -150,6 +168,7 @@ class Suggestion:
             },
             "protocol": q.protocol.name, "history": q.history, "order": q.order,
             "list": "open" if q.open_list else "closed", "rules": q.rules.to_json(),
+            "metric": self.metric.to_json(),
             "closed_list_size": self.closed_list_size,
             "ranked": self.ranked,
             "candidates": [item.to_json() for item in self.candidates],
@@ -214,14 +233,14 @@ def _history(question: Question, run_class: str, records: Records) -> Past:
     return history.past(Target(question.run, code, newest))
 
 
-def suggest(question: Question, records: Records, ranker: ChoiceRanker | None = None) -> Suggestion:
+def suggest(question: Question, records: Records, ranker: Ranker | None = None) -> Suggestion:
     """Rank the references for one run.
 
     Parameters
     ----------
     question : Question
     records : Records
-    ranker : ChoiceRanker, optional
+    ranker : Ranker, optional
         A model trained on what the protocol allows; needed if ``question.history`` is ``model``.
 
     Raises
@@ -240,10 +259,12 @@ def suggest(question: Question, records: Records, ranker: ChoiceRanker | None = 
     verdicts = {number: judged(number) for number in numbers}
     kept = [number for number in numbers if not verdicts[number].reasons]
     scores = _history_scores(question, past, ranker)
+    probable = question.history == "model" and ranker is not None and ranker.probable
     target = records.runs.get(question.run)
     features = run_features(target, question.features)
-    distances = {n: distance(features, run_features(records.runs.get(n), question.features), question.weights)
-                 for n in kept}  # fmt: skip
+    metric = records.metric(question.metric, run_class, question.features, question.components)
+    distances = {n: metric.distance(features, run_features(records.runs.get(n), question.features),
+                                    question.weights) for n in kept}  # fmt: skip
     by_history = sorted((n for n in kept if n in scores), key=lambda n: -scores[n])
     by_physics = sorted((n for n in kept if distances[n].value is not None),
                         key=lambda n: (distances[n].value, -n))  # fmt: skip
@@ -254,7 +275,8 @@ def suggest(question: Question, records: Records, ranker: ChoiceRanker | None = 
     candidates = tuple(
         Suggested(
             reference=n, reco=_reference_reco(question, records, n), rank=i,
-            history_score=_score(question, scores, history_rank, n), history_rank=history_rank.get(n),
+            history_score=_score(scores, history_rank, n, probable=probable),
+            history_rank=history_rank.get(n),
             history_reasons=explain(n), physics=distances[n], physics_rank=physics_rank.get(n),
             flags=verdicts[n].flags,
         )
@@ -272,7 +294,7 @@ def suggest(question: Question, records: Records, ranker: ChoiceRanker | None = 
     alerts = stale_alerts(past, records.runs, question.features)
     return Suggestion(
         question, run_class, source, target, features, len(closed), candidates, len(ranked), excluded,
-        tuple(alerts), tuple(warnings), why_not,
+        tuple(alerts), tuple(warnings), why_not, metric,
     )  # fmt: skip
 
 
@@ -313,7 +335,7 @@ def _open_list(question: Question, records: Records, closed: Sequence[int]) -> t
     return tuple(sorted(known - {question.run}))
 
 
-def _history_scores(question: Question, past: Past, ranker: ChoiceRanker | None) -> dict[int, float]:
+def _history_scores(question: Question, past: Past, ranker: Ranker | None) -> dict[int, float]:
     """{reference: key}, larger is better, for all references of the past."""
     if question.history == "model":
         if ranker is None:
@@ -324,11 +346,11 @@ def _history_scores(question: Question, past: Past, ranker: ChoiceRanker | None)
     return {int(past.history.references[c]): float(keys[c]) for c in past.candidates}
 
 
-def _score(question: Question, scores: Mapping[int, float], ranks: Mapping[int, int], n: int) -> float | None:
+def _score(scores: Mapping[int, float], ranks: Mapping[int, int], n: int, *, probable: bool) -> float | None:
     """For people: the model's probability, else 1/rank."""
     if n not in scores:
         return None
-    if question.history != "model":
+    if not probable:
         return 1.0 / ranks[n]
     top = max(scores.values())
     total = sum(math.exp(value - top) for value in scores.values())

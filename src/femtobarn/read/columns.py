@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from femtobarn.errors import DataError, nearest
 from femtobarn.kernels.jagged import Jagged
 
-__all__ = ["Column", "Events", "to_column"]
+__all__ = ["Column", "Events", "to_column", "view_of", "widened"]
 
 Column = NDArray[Any] | Jagged
 
@@ -35,6 +35,18 @@ def to_column(array: Any) -> Column:
     return Jagged(offsets, _values(ak.Array(layout.content)))
 
 
+def view_of(array: Any, view: str) -> Any:
+    """What is taken of lists in lists: the ``first`` value of each (0 in an empty one), or their ``count``.
+
+    The count is that of the inner lists of each event; without a view the array itself is returned.
+    """
+    import awkward as ak
+
+    if view == "first":
+        return ak.fill_none(ak.firsts(array, axis=2), 0, axis=1)
+    return ak.num(array, axis=1) if view == "count" else array
+
+
 def _values(array: Any) -> NDArray[Any]:
     """The values of an awkward array of depth one."""
     import awkward as ak
@@ -52,11 +64,24 @@ def _native(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
+def widened(column: Column) -> Column:
+    """Floating-point values as float64; anything else as it is."""
+    values = column.values if isinstance(column, Jagged) else column
+    if values.dtype.kind != "f" or values.dtype == np.float64:
+        return column
+    wide = values.astype(np.float64)
+    return column.like(wide) if isinstance(column, Jagged) else wide
+
+
 class Events:
     """The events of one part.
 
     ``events["muon.pt"]`` is the flat array or :class:`Jagged` column; ``events.muon`` is an awkward
     record array of all columns of that collection, for those who like to write selections that way.
+
+    Floating-point columns are float64, so that a cut compares the same number whatever the file's precision.
+    They are made so when they are first asked for; ``stored`` gives what the source read, for kernels that
+    widen each number themselves.
 
     Parameters
     ----------
@@ -67,7 +92,7 @@ class Events:
         Whole-file objects (published histograms), for sources that hold no events.
     """
 
-    __slots__ = ("_columns", "_length", "objects")
+    __slots__ = ("_columns", "_length", "_wide", "objects")
 
     def __init__(
         self, length: int, columns: Mapping[str, Column], objects: Mapping[str, Any] | None = None
@@ -77,6 +102,7 @@ class Events:
                 raise ValueError(f"column {name!r} has {len(column)} events, not {length}")
         self._length = length
         self._columns = MappingProxyType(dict(columns))
+        self._wide: dict[str, Column] = {}
         self.objects: Mapping[str, Any] = MappingProxyType(dict(objects or {}))
 
     def __len__(self) -> int:
@@ -93,6 +119,13 @@ class Events:
         return tuple(self._columns)
 
     def __getitem__(self, name: str) -> Any:
+        found = self._wide.get(name)
+        if found is None:
+            found = self._wide[name] = widened(self.stored(name))
+        return found
+
+    def stored(self, name: str) -> Any:
+        """A column in the precision it was read with (float32 or float64)."""
         try:
             return self._columns[name]
         except KeyError:
@@ -120,7 +153,7 @@ class Events:
         if name.startswith("_"):
             raise AttributeError(name)
         if name in self._columns:
-            return self._columns[name]
+            return self[name]
         return self.collection(name)
 
     def collection(self, name: str) -> Any:
@@ -128,7 +161,7 @@ class Events:
         import awkward as ak
 
         fields = {
-            column[len(name) + 1 :]: self._columns[column]
+            column[len(name) + 1 :]: self[column]
             for column in self._columns
             if column.startswith((f"{name}.", f"{name}_"))
         }

@@ -10,15 +10,17 @@ from typing import Any
 
 from femtobarn.errors import DataError, nearest
 from femtobarn.net import RemoteFile
+from femtobarn.read.arrays import ArrayFile
 from femtobarn.read.edm import EdmEvents
 from femtobarn.read.histfile import HistogramFile
 from femtobarn.read.models import restore_models
 from femtobarn.read.overnet import remote_handler
+from femtobarn.read.plain import open_plain
 from femtobarn.read.schema import RAW, Schema, find_schema, schema_names
 from femtobarn.read.source import RootTree, Source, branch_names, either, reading
 from femtobarn.records import FileRef
 
-__all__ = ["open_source"]
+__all__ = ["open_root_file", "open_source"]
 
 
 def open_source(ref: FileRef, schemas: Sequence[str] = ()) -> Source:
@@ -34,11 +36,17 @@ def open_source(ref: FileRef, schemas: Sequence[str] = ()) -> Source:
     suffix = ref.url.rsplit("/", 1)[-1].rsplit(".", 1)[-1].lower()
     if "://" not in ref.url:
         _check_local(ref.url)
+    if suffix == "npy" and "://" not in ref.url:
+        return ArrayFile(ref)
     if suffix in ("csv", "parquet"):
         # pyarrow takes longer to load than most tables to read; few runs need it.
         from femtobarn.read.tables import open_table
 
         return open_table(ref, candidates)
+    if "://" not in ref.url:
+        plain = open_plain(ref, candidates)
+        if plain is not None:
+            return plain
     with reading(ref.url):
         return _open_root(ref, candidates)
 
@@ -54,24 +62,19 @@ def _check_local(url: str) -> None:
         raise DataError("cannot be read (permission denied)", where=url)
     if path.stat().st_size == 0:
         raise DataError("is empty (0 bytes)", where=url, action="fetch it again")
+    with path.open("rb") as stream:
+        if stream.read(64).lstrip().startswith(b"HepMC"):
+            raise DataError(
+                "is HepMC text: generated particles, no reconstructed events", where=url,
+                action="choose files of reconstructed events (ROOT)",
+            )  # fmt: skip
 
 
 def _open_root(ref: FileRef, candidates: Sequence[Schema]) -> Source:
-    import uproot
-
     restore_models()
     try:
-        remote = RemoteFile(ref) if "://" in ref.url else None
-        # Plain reads: half the time of the default road through fsspec and asyncio, and unlike a memory
-        # map no signal kills the process when the file shrinks under it.
-        handler = {"handler": uproot.MultithreadedFileSource, "num_workers": 1}
-        if remote is not None:
-            handler = {"handler": remote_handler(), "remote": remote}
-        file = None
+        file, remote = open_root_file(ref)
         try:
-            file = uproot.open({ref.url: None}, **handler)
-            size = Path(ref.url).stat().st_size if remote is None else remote.size
-            _check_complete(ref, file, size)
             return _choose(ref, file, candidates, remote)
         except BaseException:
             for each in (file, remote):
@@ -80,6 +83,32 @@ def _open_root(ref: FileRef, candidates: Sequence[Schema]) -> Source:
             raise
     finally:
         restore_models()
+
+
+def open_root_file(ref: FileRef) -> tuple[Any, RemoteFile | None]:
+    """A ROOT file as uproot sees it, local or remote; whole, as far as its own header tells.
+
+    To be called between two :func:`~femtobarn.read.models.restore_models`; both results are to be closed.
+    """
+    import uproot
+
+    remote = RemoteFile(ref) if "://" in ref.url else None
+    # Plain reads: half the time of the default road through fsspec and asyncio, and unlike a memory
+    # map no signal kills the process when the file shrinks under it.
+    handler = {"handler": uproot.MultithreadedFileSource, "num_workers": 1}
+    if remote is not None:
+        handler = {"handler": remote_handler(), "remote": remote}
+    file = None
+    try:
+        file = uproot.open({ref.url: None}, **handler)
+        size = Path(ref.url).stat().st_size if remote is None else remote.size
+        _check_complete(ref, file, size)
+    except BaseException:
+        for each in (file, remote):
+            if each is not None:
+                each.close()
+        raise
+    return file, remote
 
 
 def _check_complete(ref: FileRef, file: Any, size: int) -> None:

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 
 import numpy as np
 
 from femtobarn.errors import DataError, nearest
 from femtobarn.kernels.jagged import Jagged
-from femtobarn.read.columns import Column, Events
+from femtobarn.read.columns import Column, Events, widened
 from femtobarn.read.source import Source
 
-__all__ = ["check_unit", "missing_columns", "read_events", "require_columns"]
+__all__ = ["check_unit", "expand_columns", "missing_columns", "read_events", "require_columns"]
 
-#: Medians of the leading transverse momentum outside of these bounds (GeV) are a unit mistake.
-_PT_BOUNDS = (0.5, 1000.0)
+#: Medians of the leading transverse momentum outside of these bounds (GeV) are a unit mistake, by what the
+#: schema says.  In a file in GeV 1000 and more were MeV.  One in MeV may hold jets of a TeV, but nothing has
+#: more than the energy of a beam, and a median below 100 MeV was GeV.
+_PT_BOUNDS = {"GeV": (0.5, 1000.0), "MeV": (0.1, 7000.0)}
+
+
+def expand_columns(source: Source, names: Iterable[str]) -> list[str]:
+    """Optional names with patterns (``muon.*``, ``*weight*``) replaced by what the file has."""
+    found: list[str] = []
+    for name in names:
+        if "*" not in name or " " in name:
+            found.append(name)
+            continue
+        branch = source.schema.resolve(name).name
+        fits = sorted(item for item in source.branches if fnmatchcase(item, branch))
+        if branch != name and name.endswith("*") and branch.endswith("*"):
+            fits = [name[:-1] + item[len(branch) - 1 :] for item in fits]
+        found += fits
+    return list(dict.fromkeys(found))
 
 
 def missing_columns(source: Source, names: Iterable[str]) -> list[str]:
@@ -57,17 +75,21 @@ def read_events(
     if source.objects:
         return Events(stop - start, {}, source.objects)
     require_columns(source, needed, where=where)
+    optional = expand_columns(source, optional)
     absent = set(missing_columns(source, optional))
     names = [*needed, *(name for name in optional if name not in absent and name not in needed)]
     resolved = {name: source.schema.resolve(name) for name in names}
-    raw = source.read(list(dict.fromkeys(branch.name for branch in resolved.values())), start, stop)
-    columns = {name: _scaled(raw[branch.name], branch.scale) for name, branch in resolved.items()}
+    # What a source can give in the file's own precision is widened when it is asked for.
+    read = getattr(source, "read_stored", source.read)
+    raw = read(list(dict.fromkeys(branch.address for branch in resolved.values())), start, stop)
+    columns = {name: _scaled(raw[branch.address], branch.scale) for name, branch in resolved.items()}
     return Events(stop - start, columns)
 
 
 def _scaled(column: Column, scale: float) -> Column:
     if scale == 1.0:
         return column
+    column = widened(column)
     if isinstance(column, Jagged):
         return column.like(column.values * scale)
     return column * scale
@@ -88,16 +110,18 @@ def check_unit(source: Source, *, where: str, entries: int = 1000) -> None:
         values = np.maximum.reduceat(column.values, filled) if len(filled) else column.values
     else:
         values = column
+    # What is no number is the selection's business.
+    values = values[np.isfinite(values)]
     if not len(values):
         return
     median = float(np.median(values))
-    # Files in MeV may hold jets of a TeV; what is read as GeV and lies above that was MeV.
-    highest = _PT_BOUNDS[1] if branch.scale == 1.0 else np.inf
-    if not _PT_BOUNDS[0] <= median <= highest:
-        unit = "MeV" if branch.scale == 1.0 else "GeV"
+    stated = "GeV" if branch.scale == 1.0 else "MeV"
+    lowest, highest = _PT_BOUNDS[stated]
+    if not lowest <= median <= highest:
+        seems = {("GeV", True): "TeV", ("GeV", False): "MeV", ("MeV", True): "GeV", ("MeV", False): "keV"}
         raise DataError(
-            f"branch {branch.name!r} has a median of {median:g} GeV when read as {source.schema.name}: "
-            f"a unit mistake (the file seems to hold {unit})",
+            f"branch {branch.name!r} has a median of {median:g} GeV when read as {source.schema.name}, "
+            f"in {stated}: a unit mistake (the file seems to hold {seems[stated, median < lowest]})",
             where=where,
             action="choose the release that these files belong to",
         )

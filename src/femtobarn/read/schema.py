@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -25,15 +25,23 @@ from femtobarn.units import GEV, MEV
 __all__ = ["RAW", "Branch", "Schema", "find_schema", "load_schema", "schema_names"]
 
 _UNITS: Final = {"GeV": GEV, "MeV": MEV, "cm": 1.0, "mm": 0.1}
+#: What is made of a list of lists: the first value of each inner list, or their number in each event.
+_VIEWS: Final = ("first", "count")
 _LINE: Final = re.compile(r"^(?P<branch>\S+)(?:\s+\[(?P<unit>\w+)\])?$")
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A branch and the factor that brings it to house units."""
+    """A branch, the factor that brings it to house units, and what is taken of lists in lists."""
 
     name: str
     scale: float = 1.0
+    view: str = ""
+
+    @property
+    def address(self) -> str:
+        """What a source is asked for: the name, with the view where there is one."""
+        return f"{self.name}#{self.view}" if self.view else self.name
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class Schema:
             return exact
         for pattern, branch in self.columns.items():
             if pattern.endswith("*") and name.startswith(pattern[:-1]):
-                return Branch(branch.name[:-1] + name[len(pattern) - 1 :], branch.scale)
+                return replace(branch, name=branch.name.replace("*", name[len(pattern) - 1 :]))
         return Branch(name)
 
     def logical(self, branches: Iterable[str]) -> list[str]:
@@ -142,13 +150,15 @@ def load_schema(text: str, *, where: str) -> Schema:
     columns = {}
     for name, line in raw["columns"].items():
         match = _LINE.match(str(line))
-        if match is None or (match["unit"] and match["unit"] not in _UNITS):
+        if match is None or (match["unit"] and match["unit"] not in (*_UNITS, *_VIEWS)):
             raise ConfigError(
                 f"column {name!r}: {line!r} is not 'branch' or 'branch [unit]'",
                 where=where,
-                action="units: " + ", ".join(_UNITS),
+                action="units: " + ", ".join(_UNITS) + "; of lists in lists: " + ", ".join(_VIEWS),
             )
-        columns[str(name)] = Branch(match["branch"], _UNITS[match["unit"] or "GeV"])
+        unit = match["unit"] or "GeV"
+        view = unit if unit in _VIEWS else ""
+        columns[str(name)] = Branch(match["branch"], _UNITS["GeV" if view else unit], view)
     return Schema(
         name=str(raw["name"]),
         title=str(raw.get("title", "")),

@@ -13,11 +13,11 @@ from typing import Any, Final, Protocol
 
 from femtobarn.errors import DataError, FemtobarnError
 from femtobarn.net import RemoteFile
-from femtobarn.read.columns import Column, to_column
+from femtobarn.read.columns import Column, to_column, view_of
 from femtobarn.read.schema import Schema
 from femtobarn.records import FileRef
 
-__all__ = ["RootTree", "Source", "branch_names", "common_edges", "either", "reading"]
+__all__ = ["RootTree", "Source", "branch_names", "bring", "common_edges", "either", "reading"]
 
 #: Most entries of one request to a server: larger vector reads expire on EOS.
 _REQUEST_ENTRIES: Final = 300_000
@@ -141,6 +141,20 @@ def _page_ranges(ntuple: Any, fields: Iterable[int], start: int, stop: int) -> I
                     yield int(page.locator.offset), int(page.locator.offset) + int(page.locator.num_bytes)
 
 
+def bring(remote: RemoteFile, tree: Any, branches: Sequence[str], start: int, stop: int) -> None:
+    """Fetch what these columns of a TTree or RNTuple need together, instead of basket by basket."""
+    remote.release()
+    chosen = [tree[name.partition("#")[0]] for name in branches]
+    is_ntuple = hasattr(tree, "cluster_summaries")
+    fields = {n for f in chosen if is_ntuple for n in _fields_of(tree, int(f.field_id))}
+    for low in range(start, stop, _REQUEST_ENTRIES):
+        high = min(low + _REQUEST_ENTRIES, stop)
+        if is_ntuple:
+            remote.prefetch(list(_page_ranges(tree, fields, low, high)))
+        else:
+            remote.prefetch([each for branch in chosen for each in _basket_ranges(branch, low, high)])
+
+
 class RootTree:
     """A TTree or RNTuple."""
 
@@ -159,6 +173,12 @@ class RootTree:
         self.size = int(file.file.fEND)
         self.branches = branch_names(self._tree)
 
+    @property
+    def title(self) -> str:
+        """What the tree says it is: the title of a TTree, the description of an RNTuple."""
+        name = "title" if hasattr(self._tree, "title") else "description"
+        return str(getattr(self._tree, name, ""))
+
     def clusters(self, branches: Sequence[str] = ()) -> list[int]:
         with reading(self.ref.url, ": its clusters"):
             if hasattr(self._tree, "cluster_summaries"):
@@ -171,12 +191,13 @@ class RootTree:
         """Read one branch after the other, so that a damaged basket names its branch."""
         if self._remote is not None:
             with reading(self.ref.url, f", entries {start}-{stop}"):
-                self._bring(self._remote, branches, start, stop)
+                bring(self._remote, self._tree, branches, start, stop)
         found: dict[str, Column] = {}
         for branch in branches:
-            with reading(self.ref.url, f" at branch {branch!r}, entries {start}-{stop}"):
-                array = self._tree[branch].array(entry_start=start, entry_stop=stop, library="ak")
-                column = to_column(array)
+            name, _, view = branch.partition("#")
+            with reading(self.ref.url, f" at branch {name!r}, entries {start}-{stop}"):
+                array = self._tree[name].array(entry_start=start, entry_stop=stop, library="ak")
+                column = to_column(view_of(array, view))
             if len(column) != stop - start:
                 raise DataError(
                     f"branch {branch!r} gave {len(column)} of {stop - start} entries", where=self.ref.url
@@ -186,18 +207,10 @@ class RootTree:
             self._remote.release()
         return found
 
-    def _bring(self, remote: RemoteFile, branches: Sequence[str], start: int, stop: int) -> None:
-        """Fetch what these columns need together, instead of basket by basket."""
-        remote.release()
-        chosen = [self._tree[name] for name in branches]
-        is_ntuple = hasattr(self._tree, "cluster_summaries")
-        fields = {n for f in chosen if is_ntuple for n in _fields_of(self._tree, int(f.field_id))}
-        for low in range(start, stop, _REQUEST_ENTRIES):
-            high = min(low + _REQUEST_ENTRIES, stop)
-            if is_ntuple:
-                remote.prefetch(list(_page_ranges(self._tree, fields, low, high)))
-            else:
-                remote.prefetch([each for branch in chosen for each in _basket_ranges(branch, low, high)])
+    def branch_title(self, branch: str) -> str:
+        """What the file says about a branch: its title, or the description of an RNTuple's field."""
+        found = self._tree[branch]
+        return str(getattr(found, "title", None) or getattr(found, "description", "") or "")
 
     def stored_bytes(self, branches: Sequence[str]) -> int:
         with reading(self.ref.url, ": sizes of its branches"):

@@ -141,9 +141,15 @@ def ledger(manifest: Manifest) -> Grid | None:
         for key in ("total", "done", "cached", "failed", "missing")
         if key in parts
     ]
-    rows += [(f"events {key}", number(events[key])) for key in ("expected", "processed") if key in events]
-    rows.append(("lost fraction of events", percent(account.get("lost_fraction"))))
-    return grid("Parts and events", ("account", "number"), rows)
+    what = _counted(manifest)
+    rows += [(f"{what} {key}", number(events[key])) for key in ("expected", "processed") if key in events]
+    rows.append((f"lost fraction of {what}", percent(account.get("lost_fraction"))))
+    return grid(f"Parts and {what}", ("account", "number"), rows)
+
+
+def _counted(manifest: Manifest) -> str:
+    """What the parts of a job consist of."""
+    return "records" if manifest.get("analysis") == "refrun" else "events"
 
 
 def failures(manifest: Manifest) -> Grid | None:
@@ -171,7 +177,8 @@ def timings(manifest: Manifest, fit: Mapping[str, Any]) -> Grid | None:
     if "cpu_s" in account:
         rows.append(("CPU time of the parts", duration(account["cpu_s"])))
         done = (account.get("events") or {}).get("processed") or 0
-        if account["cpu_s"] and done and not (account.get("parts") or {}).get("cached"):
+        cached = (account.get("parts") or {}).get("cached")
+        if account["cpu_s"] and done and not cached and _counted(manifest) == "events":
             rows.append(("events per CPU second", number(float(f"{done / account['cpu_s']:.3g}"))))
     if "bytes_read" in account:
         rows.append(("read", size(account["bytes_read"])))

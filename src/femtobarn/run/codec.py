@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femtobarn.errors import StoreError
-from femtobarn.hists import Axis, Compensated, Histogram, HistSpec
+from femtobarn.hists import Axis, Compensated, Histogram, HistSpec, Sparse
 from femtobarn.hists.spectra import ARRAYS, Grid, Kept, Spectra
+from femtobarn.kernels.jagged import Jagged
 from femtobarn.outcome import CutRow, Outcome, Shard
 
 __all__ = ["decode", "encode"]
 
-_MAGIC: Final = b"FBOUT003"
+_MAGIC: Final = b"FBOUT004"
 _DIGEST_BYTES: Final = 32
 #: Kinds of arrays that may appear: booleans, integers, floats, text.
 _KINDS: Final = "biufU"
@@ -63,12 +64,19 @@ def encode(outcome: Outcome) -> bytes:
             for dataset, sums in outcome.sums.items()
         },
         "tables": {
-            name: [{key: arrays.put(column) for key, column in shard.columns.items()} for shard in shards]
+            name: [
+                {key: _pack_column(column, arrays) for key, column in shard.columns.items()}
+                for shard in shards
+            ]
             for name, shards in outcome.tables.items()
         },
         "facts": outcome.facts,
         "warnings": outcome.warnings,
         "spectra": {dataset: _pack_spectra(item, arrays) for dataset, item in outcome.spectra.items()},
+        "sparse": {
+            name: [_spec_text(HistSpec(name, item.axes)), arrays.put(item.bins), arrays.put(item.sums)]
+            for name, item in outcome.sparse.items()
+        },
     }
     text = json.dumps({**header, "arrays": arrays.entries}, separators=(",", ":")).encode()
     body = b"".join([_MAGIC, len(text).to_bytes(8, "little"), text, *arrays.chunks])
@@ -113,7 +121,9 @@ def decode(data: bytes, *, part: int) -> Outcome:
             for dataset, sums in header["sums"].items()
         },
         {
-            name: [Shard(part, {key: array(n) for key, n in shard.items()}) for shard in shards]
+            name: [
+                Shard(part, {key: _unpack_column(n, array) for key, n in shard.items()}) for shard in shards
+            ]
             for name, shards in header["tables"].items()
         },
         {
@@ -122,7 +132,24 @@ def decode(data: bytes, *, part: int) -> Outcome:
         },
         dict(header["warnings"]),
         {dataset: _unpack_spectra(packed, array, part) for dataset, packed in header["spectra"].items()},
+        {
+            name: Sparse(_spec(name, spec).axes, array(bins), array(sums))
+            for name, (spec, bins, sums) in header["sparse"].items()
+        },
     )
+
+
+def _pack_column(column: NDArray[Any] | Jagged, arrays: _Arrays) -> int | list[int]:
+    """The number of a column's array; two numbers for a column of lists."""
+    if isinstance(column, Jagged):
+        return [arrays.put(column.offsets), arrays.put(column.values)]
+    return arrays.put(column)
+
+
+def _unpack_column(packed: int | list[int], array: _Getter) -> NDArray[Any] | Jagged:
+    if isinstance(packed, list):
+        return Jagged(array(packed[0]), array(packed[1]))
+    return array(packed)
 
 
 def _pair(total: Compensated) -> list[float]:

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from femtobarn.config.folders import cache_root
 from femtobarn.errors import StoreError, UsageError
+from femtobarn.folders import cache_root
 from femtobarn.run.resources import Site, seconds_of
 
 __all__ = ["Credential", "check", "copies_for_jobs", "forget", "job_exports"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import logging
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -16,7 +17,15 @@ import numpy as np
 import femtobarn
 from femtobarn.analysis import Analysis, Stored
 from femtobarn.errors import StoreError, UsageError
-from femtobarn.hists import Compensated, Histogram, read_hists, read_spectra, write_hists
+from femtobarn.hists import (
+    Compensated,
+    Histogram,
+    Spectra,
+    read_hists,
+    read_sparse,
+    read_spectra,
+    write_hists,
+)
 from femtobarn.outcome import CutRow, Outcome, Shard
 from femtobarn.records import NOMINAL, Dataset
 from femtobarn.run.arrays import write_arrays
@@ -32,11 +41,14 @@ from femtobarn.run.files import (
     write_parquet,
     write_text,
 )
-from femtobarn.run.fingerprint import source_fingerprint, versions
+from femtobarn.run.fingerprint import digest, source_fingerprint, versions
 from femtobarn.run.plan import Plan
 from femtobarn.run.planfile import to_text
+from femtobarn.run.store import Store, cache_root
 
 __all__ = ["RunDirectory", "RunSettings"]
+
+log: Final = logging.getLogger("femtobarn.run")
 
 #: Versions of libraries that a reader of a manifest may want; looked up without importing them.
 _LIBRARIES: Final = ("awkward", "boost-histogram", "hist", "numba", "numpy", "scipy", "uhi", "uproot")
@@ -165,8 +177,9 @@ class RunDirectory:
             for name, item in outcome.histograms.items()
         }
         with replacing(self.path / "hists.zip") as scratch:
-            write_hists(scratch, outcome.histograms.values(), categories, outcome.spectra)
-        write_arrays(self.path, outcome.spectra)
+            write_hists(scratch, outcome.histograms.values(), categories, outcome.spectra, outcome.sparse)
+        self._remember(outcome.spectra)
+        write_arrays(self.path, outcome.spectra, manifest["parameters"].get("arrays_format", "npy"))
         cutflow = {
             name: [
                 {"cut": c.cut, "events": c.events, "sumw": c.sumw, "sumw2": c.sumw2}
@@ -177,8 +190,11 @@ class RunDirectory:
         write_json(self.path / "cutflow.json", {"schema_version": SCHEMA_VERSION, **cutflow})
         # Tables named *.parquet are ntuples: for the user's own use, not read again by later steps.
         manifest["tables"] = sorted(name for name in outcome.tables if not name.endswith(".parquet"))
+        about = {"femtobarn_config": digest(manifest["config"]), "femtobarn": femtobarn.__version__}
         for name in outcome.tables:
-            if name.endswith(".parquet"):
+            if name.endswith("-part.parquet"):
+                _write_shards(self.path / "tables", name, outcome.tables[name], about)
+            elif name.endswith(".parquet"):
                 write_parquet(self.path / "tables" / name, outcome.table(name))
             else:
                 write_csv(self.path / "tables" / f"{name}.csv", outcome.table(name))
@@ -195,6 +211,21 @@ class RunDirectory:
                 manifest[key] = value
         write_json(self.manifest_path, manifest)
 
+    def _remember(self, surveys: Mapping[str, Spectra]) -> None:
+        """Keep surveys in the cache as well: a hundred thousand JSON entries take their time to read."""
+        if surveys:
+            bare = {name: replace(item, kept=[]) for name, item in surveys.items()}
+            try:
+                _surveys().save(_sha256(self.path / "hists.zip"), Outcome(spectra=bare))
+            except StoreError as error:
+                log.warning("%s", error)
+
+    def _spectra(self) -> dict[str, Spectra]:
+        """The surveys in ``hists.zip``: from the cache if it remembers this very file."""
+        path = self.path / "hists.zip"
+        known = _surveys().load(_sha256(path), part=0)
+        return known.spectra if known is not None else read_spectra(path)
+
     def stored(self, analysis: Analysis) -> Stored:
         """The finished run, as inference, plots and reports are handed it."""
         manifest = self.manifest()
@@ -203,8 +234,10 @@ class RunDirectory:
                              action=f"femtobarn resume {self.path}")  # fmt: skip
         entries = manifest["datasets"]
         datasets = tuple(Dataset(name, (), entry["metadata"]) for name, entry in entries.items())
+        archive = self.path / "hists.zip"
+        spectra = self._spectra()
         outcome = Outcome(
-            histograms=read_hists(self.path / "hists.zip"), spectra=read_spectra(self.path / "hists.zip")
+            histograms=read_hists(archive), spectra=spectra, sparse={} if spectra else read_sparse(archive)
         )
         for name, entry in entries.items():
             outcome.facts[name] = {key: tuple(values) for key, values in entry["facts"].items()}
@@ -231,6 +264,13 @@ class RunDirectory:
         )
 
 
+def _write_shards(folder: Path, name: str, shards: Sequence[Shard], about: Mapping[str, str]) -> None:
+    """One file a part, numbered from 0 in the plan's order: ``x-part.parquet`` -> ``x-part0.parquet``."""
+    stem = name.removesuffix(".parquet")
+    for number, shard in enumerate(shards):
+        write_parquet(folder / f"{stem}{number}.parquet", shard.columns, about)
+
+
 def _resources(analysis: Analysis, parameters: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """The files besides the inputs that the results depend on, by hash."""
     declared = analysis.resources(analysis.parameters(**parameters))
@@ -239,6 +279,17 @@ def _resources(analysis: Analysis, parameters: Mapping[str, Any]) -> dict[str, d
         for name, one in declared.items()
         if Path(one.path).is_file()
     }
+
+
+def _surveys() -> Store:
+    return Store(cache_root() / "surveys")
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise StoreError(f"cannot be read: {error}", where=str(path), action="repeat the run") from error
 
 
 def _processes(histogram: Histogram, datasets: Sequence[str]) -> Sequence[str]:
@@ -259,7 +310,9 @@ def _counted(warnings: Mapping[str, int]) -> list[str]:
 
 
 def _origin(plan: Plan) -> str:
-    return "toy" if any(d.metadata.get("origin") == "toy" for d in plan.datasets) else ""
+    """``toy`` if any input says that it was generated here: its dataset, or the file itself."""
+    stated = any(d.metadata.get("origin") == "toy" for d in plan.datasets)
+    return "toy" if stated or any(file.toy for file in plan.files) else ""
 
 
 def _libraries() -> dict[str, str]:

@@ -134,7 +134,9 @@ def execute(
     ledger: Path | None = None,
     parts: Sequence[Part] | None = None,
     salt: str = "",
+    keys: Sequence[str] | None = None,
     progress: Progress | None = None,
+    columns: str = "",
 ) -> RunResult:
     """Process all parts of a plan (or of a slice of it) and add up what they yield.
 
@@ -154,7 +156,12 @@ def execute(
         Only these parts of the plan.
     salt : str
         Set by ``--fresh``: makes keys that no earlier run can have left in the store.
+    keys : sequence of str, optional
+        Keys of the parts in the store, where the caller knows better than :func:`part_keys` what can
+        change their outcomes.
     progress : callable, optional
+    columns : str
+        Folder where columns are kept uncompressed for the next run; empty for nowhere.
 
     Raises
     ------
@@ -163,9 +170,12 @@ def execute(
     """
     started = time.perf_counter()
     chosen = plan.parts if parts is None else parts
-    keys = part_keys(analysis, parameters, plan, salt=salt)
+    if keys is None:
+        keys = part_keys(analysis, parameters, plan, salt=salt)
     fold = _Fold(store, chosen, Outcome.empty("", analysis.histograms_for(parameters)))
-    job = Job(source or analysis.name, parameters.model_dump(mode="python"), str(store.folder))
+    job = Job(
+        source or analysis.name, parameters.model_dump(mode="python"), str(store.folder), columns=columns
+    )
     with closing(_Account(plan, ledger, progress)) as account:
         waiting = _known(account, fold, store, chosen, keys)
         while waiting or fold.damaged:

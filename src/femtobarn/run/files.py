@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femtobarn.errors import StoreError
+from femtobarn.kernels.jagged import Jagged
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -73,15 +74,27 @@ def write_text(path: Path, text: str | bytes) -> None:
         scratch.write_bytes(text.encode() if isinstance(text, str) else text)
 
 
-def write_parquet(path: Path, columns: Mapping[str, Any]) -> None:
+def write_parquet(path: Path, columns: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write a table as Parquet; text columns are dictionaries, which repeat cheaply."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    arrays = {name: pa.array(np.asarray(column)) for name, column in columns.items()}
+    arrays = {name: _arrow(column) for name, column in columns.items()}
     text = [name for name, array in arrays.items() if pa.types.is_string(array.type)]
+    table = pa.table(arrays)
+    if metadata:
+        table = table.replace_schema_metadata(dict(metadata))
     with replacing(path) as scratch:
-        pq.write_table(pa.table(arrays), scratch, use_dictionary=text, compression="zstd")
+        pq.write_table(table, scratch, use_dictionary=text, compression="zstd")
+
+
+def _arrow(column: Any) -> Any:
+    """A column of values, or of lists, as Arrow knows it."""
+    import pyarrow as pa
+
+    if isinstance(column, Jagged):
+        return pa.LargeListArray.from_arrays(column.offsets, pa.array(column.values))
+    return pa.array(np.asarray(column))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -88,14 +88,16 @@ def source_fingerprint(analysis: Analysis) -> str:
     """
     own = list(_own_modules(analysis))
     roots = _roots(own)
-    queue = [*own, *(_find(name, roots) for name in _ALWAYS)]
+    # The same few names are imported everywhere; looking on the disk for each costs more than the hash.
+    find = functools.cache(lambda name: _find(name, roots))
+    queue = [*own, *(find(name) for name in _ALWAYS)]
     found: dict[Path, _Module] = {}
     while queue:
         module = queue.pop()
         if module is None or module.path in found:
             continue
         found[module.path] = module
-        queue.extend(_find(name, roots) for name in _imported(module))
+        queue.extend(find(name) for name in _imported(module))
     return digest({module.name: _content(module) for module in found.values()})
 
 

@@ -52,7 +52,8 @@ def part_keys(analysis: Analysis, parameters: Any, plan: Plan, *, salt: str = ""
 
 def _dataset(analysis: Analysis, parameters: Any, dataset: Dataset, common: str) -> str:
     variations = [variation.label for variation in analysis.variations(parameters, dataset)]
-    return digest([common, dataset.name, dict(dataset.metadata), variations])
+    own = resource_digests(analysis.dataset_resources(parameters, dataset))
+    return digest([common, dataset.name, dict(dataset.metadata), variations, *([own] if own else [])])
 
 
 def _columns(analysis: Analysis, parameters: Any, plan: Plan, file: FilePlan) -> list[Any]:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 from uuid import uuid4
 
@@ -24,13 +25,14 @@ from femtobarn.net.client import shared_client
 from femtobarn.net.transports import open_transport
 from femtobarn.read import (
     check_unit,
+    expand_columns,
     find_schema,
     missing_columns,
     open_source,
     require_columns,
     schema_names,
 )
-from femtobarn.records import Dataset, FileRef, Part
+from femtobarn.records import TOY_TITLE, Dataset, FileRef, Part
 from femtobarn.run.fingerprint import digest, schema_digest, versions
 from femtobarn.run.planned import FilePlan, Plan, Sizing
 from femtobarn.run.store import cache_root
@@ -40,7 +42,7 @@ __all__ = ["FilePlan", "Plan", "Sizing", "make_plan"]
 log: Final = logging.getLogger("femtobarn.run")
 
 #: Of the remembered facts; a change makes them anew.
-_PROBE_VERSION: Final = 2
+_PROBE_VERSION: Final = 3
 _TARGET_EVENTS: Final = 200_000
 _PROBES: Final = 8
 #: Files looked at before the one that is next: enough to keep all probes busy, few to keep in memory.
@@ -66,16 +68,18 @@ def make_plan(
         given, unused = analysis.prepare(given, parameters)
     if not given:
         raise UsageError("no dataset is left to process", action="; ".join(unused.values()) or None)
-    _check_duplicates(given)
+    _check_duplicates(given, shared=analysis.shared_files)
     examine = _Examiner(analysis, parameters, given)
     files: list[FilePlan] = []
     parts: list[Part] = []
     columns: dict[str, Columns] = {}
     totals = {dataset.name: 0 for dataset in given}
     cutter = _Cutter(sizing)
-    seen: dict[tuple[str, int], str] = {}
+    seen: dict[str, dict[tuple[str, int], str]] = {}
+    releases: dict[str, FilePlan] = {}
     for file, clusters in examine.all():
-        _check_copy(file, seen)
+        _check_copy(file, seen.setdefault(file.dataset if analysis.shared_files else "", {}))
+        _check_release(file, releases)
         totals[file.dataset] += file.entries
         parts += cutter.cut(file, clusters, file_number=len(files), first=len(parts))
         files.append(file)
@@ -85,16 +89,18 @@ def make_plan(
 
 
 def _check_sizing(sizing: Sizing) -> None:
-    for name in ("part_events", "part_bytes", "max_files", "max_events"):
+    for name in ("part_events", "part_bytes", "max_files", "max_events", "steps_per_part"):
         value = getattr(sizing, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
 
 
-def _check_duplicates(datasets: Iterable[Dataset]) -> None:
-    """A file that is listed twice would be counted twice."""
+def _check_duplicates(datasets: Iterable[Dataset], *, shared: bool = False) -> None:
+    """A file that is listed twice would be counted twice (``shared``: twice in one dataset)."""
     seen: dict[str, str] = {}
     for dataset in datasets:
+        if shared:
+            seen = {}
         for ref in dataset.files:
             url = ref.url if "://" in ref.url else str(Path(ref.url).resolve())
             if url in seen:
@@ -113,6 +119,23 @@ def _check_copy(file: FilePlan, seen: dict[tuple[str, int], str]) -> None:
                           action="list every file once")  # fmt: skip
 
 
+def _check_release(file: FilePlan, first: dict[str, FilePlan]) -> None:
+    """Files of different releases in one dataset would be added up as if they were one."""
+    if not file.schema:
+        return
+    other = first.setdefault(file.dataset, file)
+    if _family(other.schema) != _family(file.schema):
+        raise ConfigError(
+            f"is {file.schema}, but {other.ref.url} of the same dataset {file.dataset!r} is {other.schema}",
+            where=file.ref.url, action="give each release a dataset of its own",
+        )  # fmt: skip
+
+
+def _family(schema: str) -> str:
+    """Formats of one experiment may be mixed; the education releases differ in content."""
+    return schema if schema.startswith("atlas-") else schema.partition("-")[0]
+
+
 class _Examiner:
     """Opens files (a few at a time) and checks them against what the analysis declares."""
 
@@ -121,6 +144,7 @@ class _Examiner:
         self._parameters = parameters
         self._datasets = {dataset.name: dataset for dataset in datasets}
         self._schemas = analysis.schemas(parameters)
+        self._busy: dict[str, Lock] = {}
 
     def all(self) -> Iterable[tuple[FilePlan, list[int]]]:
         """Every file in order, with its clusters; never more than a few looked at ahead."""
@@ -143,17 +167,20 @@ class _Examiner:
     def _examine(self, dataset: str, ref: FileRef) -> tuple[FilePlan, list[int]]:
         bad = FilePlan(dataset, ref, entries=ref.entries or 0)
         try:
-            facts = _facts(ref, self._schemas)
+            # A file of several datasets is opened by the first; the others find what it remembered.
+            with self._busy.setdefault(ref.url, Lock()):
+                facts = _facts(ref, self._schemas)
             _check_identity(ref, facts)
             file = _file_plan(dataset, ref, facts)
             declared = self.columns(file)
             view: Any = _BranchList(file, facts["branch_bytes"])
             if facts["columns"]:
                 require_columns(view, declared.needed, where=ref.url)
-            absent = tuple(missing_columns(view, declared.optional))
+            optional = expand_columns(view, declared.optional)
+            absent = tuple(missing_columns(view, optional))
         except FemtobarnError as error:
             return replace(bad, error=str(error)), []
-        names = [name for name in (*declared.needed, *declared.optional) if name not in absent]
+        names = [name for name in (*declared.needed, *optional) if name not in absent]
         branches = {view.schema.resolve(name).name for name in names}
         needed = sum(facts["branch_bytes"].get(branch, 0) for branch in branches)
         return replace(file, needed_bytes=needed, missing_optional=absent), facts["clusters"]
@@ -179,7 +206,7 @@ def _check_identity(ref: FileRef, facts: Mapping[str, Any]) -> None:
 
 def _file_plan(dataset: str, ref: FileRef, facts: Mapping[str, Any]) -> FilePlan:
     known = {key: facts[key] for key in ("entries", "uuid", "size", "tree")}
-    return FilePlan(dataset, replace(ref, **known), schema=facts["schema"], **known)
+    return FilePlan(dataset, replace(ref, **known), schema=facts["schema"], toy=facts["toy"], **known)
 
 
 def _facts(ref: FileRef, schemas: tuple[str, ...]) -> dict[str, Any]:
@@ -201,6 +228,7 @@ def _facts(ref: FileRef, schemas: tuple[str, ...]) -> dict[str, Any]:
             "size": source.size,
             "clusters": source.clusters(),
             "columns": not source.objects,
+            "toy": getattr(source, "title", "") == TOY_TITLE,
             "branch_bytes": {name: source.stored_bytes([name]) for name in sorted(source.branches)},
         }
     finally:
@@ -301,7 +329,7 @@ def _ranges(file: FilePlan, clusters: Sequence[int], sizing: Sizing) -> Iterable
     if file.entries == 0:
         yield 0, 0
         return
-    for start, stop in file.ref.steps or ((0, file.entries),):
+    for start, stop in _joined(file.ref.steps, sizing.steps_per_part) or ((0, file.entries),):
         if sizing.part_events is not None:
             for begin in range(start, stop, sizing.part_events):
                 yield begin, min(begin + sizing.part_events, stop)
@@ -309,6 +337,22 @@ def _ranges(file: FilePlan, clusters: Sequence[int], sizing: Sizing) -> Iterable
             yield start, stop
         else:
             yield from _along_clusters(file.entries, clusters, _target(file, sizing))
+
+
+def _joined(steps: Sequence[tuple[int, int]], number: int | None) -> Sequence[tuple[int, int]]:
+    """Up to ``number`` steps as one, as long as one begins where the other ends."""
+    if number is None:
+        return steps
+    found: list[tuple[int, int]] = []
+    count = 0
+    for start, stop in steps:
+        if found and count < number and found[-1][1] == start:
+            found[-1] = (found[-1][0], stop)
+            count += 1
+        else:
+            found.append((start, stop))
+            count = 1
+    return found
 
 
 def _target(file: FilePlan, sizing: Sizing) -> int:

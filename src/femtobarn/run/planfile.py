@@ -15,7 +15,7 @@ from femtobarn.run.planned import SCHEMA_VERSION, FilePlan, Plan
 __all__ = ["from_json", "read_plan", "to_text"]
 
 #: Keys of a file that are fields of its plan, not of its reference.
-_OWN: Final = ("schema", "tree", "entries", "uuid", "size", "needed_bytes", "error")
+_OWN: Final = ("schema", "tree", "entries", "uuid", "size", "needed_bytes", "toy", "error")
 
 
 def to_text(plan: Plan) -> str:

@@ -25,12 +25,14 @@ class Sizing:
 
     ``part_events`` is kept exactly; without it parts follow clusters up to about 200 000 events or
     ``part_bytes`` of needed (compressed) bytes.  ``max_files`` and ``max_events`` are per dataset.
+    ``steps_per_part`` joins so many steps of a fileset, where one ends as the next begins.
     """
 
     part_events: int | None = None
     part_bytes: int = _TARGET_BYTES
     max_files: int | None = None
     max_events: int | None = None
+    steps_per_part: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class FilePlan:
     size: int = 0
     needed_bytes: int = 0
     missing_optional: tuple[str, ...] = ()
+    toy: bool = False
     error: str = ""
 
 
@@ -130,6 +133,7 @@ def _file(file: FilePlan) -> dict[str, Any]:
         "dataset": file.dataset, "url": ref.url, "tree": file.tree or ref.tree, "schema": file.schema,
         "entries": file.entries, "uuid": file.uuid, "size": file.size, "needed_bytes": file.needed_bytes,
         "missing_optional": list(file.missing_optional), "checksum": ref.checksum,
-        "replicas": list(ref.replicas), "steps": [list(step) for step in ref.steps], "error": file.error,
+        "replicas": list(ref.replicas), "steps": [list(step) for step in ref.steps], "toy": file.toy,
+        "error": file.error,
     }  # fmt: skip
     return {name: value for name, value in found.items() if value}

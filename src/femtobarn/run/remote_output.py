@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from femtobarn.config.folders import cache_root
 from femtobarn.errors import FemtobarnError, StoreError, UsageError
+from femtobarn.folders import cache_root
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_json
 from femtobarn.run.lock import locked
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import femtobarn
-from femtobarn.config.folders import cache_root
+from femtobarn.folders import cache_root
 from femtobarn.run.files import replacing, write_text
 
 if TYPE_CHECKING:

@@ -43,6 +43,7 @@ def run_slice(
     config: Mapping[str, Any],
     source: str,
     progress: Progress | None = None,
+    columns: str = "",
 ) -> RunResult:
     """Process slice ``i`` of ``n`` into its own folder, which keeps the parts' outcomes."""
     index, count = part
@@ -59,7 +60,7 @@ def run_slice(
         )  # fmt: skip
         return execute(
             plan, analysis, executor, Store(folder / "parts"), parameters=parameters, source=source,
-            ledger=folder / "ledger.jsonl", parts=parts, progress=progress,
+            ledger=folder / "ledger.jsonl", parts=parts, progress=progress, columns=columns,
         )  # fmt: skip
 
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from femtobarn.config.folders import cache_root
 from femtobarn.errors import StoreError
+from femtobarn.folders import cache_root
 from femtobarn.outcome import Outcome
 from femtobarn.run.codec import decode, encode
 

@@ -12,11 +12,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import femtobarn
-from femtobarn.analysis import Analysis, Columns, Context, find_analysis
+from femtobarn.analysis import Analysis, Columns, Context, Resource, find_analysis
 from femtobarn.errors import DataError, FemtobarnError
 from femtobarn.net import bytes_received
 from femtobarn.outcome import Outcome
 from femtobarn.read import Events, Source, open_source, read_events
+from femtobarn.read.columncache import CachedColumns
 from femtobarn.records import Dataset, Part
 from femtobarn.run.fingerprint import source_fingerprint
 from femtobarn.run.plan import FilePlan
@@ -37,6 +38,8 @@ class Job:
     #: Of the code that workers elsewhere must have; empty where they cannot differ.
     version: str = ""
     source: str = ""
+    #: Folder of columns that are kept uncompressed; empty for none.
+    columns: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,21 @@ class _Open:
     source: Source
     stamp: tuple[int, int] | None
     weights: dict[tuple[str, ...], float] = field(default_factory=dict)
+    titles: dict[tuple[str, ...], Mapping[str, str]] = field(default_factory=dict)
+
+    def titles_of(self, columns: tuple[str, ...]) -> Mapping[str, str]:
+        """What the file says about these columns, if it says anything."""
+        if not columns:
+            return {}
+        if columns not in self.titles:
+            title = getattr(self.source, "branch_title", None)
+            names = {name: self.source.schema.resolve(name).name for name in columns}
+            self.titles[columns] = {
+                name: title(branch)
+                for name, branch in names.items()
+                if title is not None and branch in self.source.branches
+            }
+        return self.titles[columns]
 
     def bytes_of(self, columns: tuple[str, ...], entries: int) -> int:
         """Compressed bytes of so many entries of these columns."""
@@ -87,8 +105,10 @@ class Worker:
             _refuse_other_code(job, self._analysis)
         self._parameters = self._analysis.parameters(**job.parameters)
         self._store = Store(Path(job.store))
+        self._kept = Path(job.columns) if job.columns else None
         self._histograms = self._analysis.histograms_for(self._parameters)
         self._resources: Mapping[str, Any] | None = None
+        self._loaded: dict[Resource, Any] = {}
         self._files: OrderedDict[str, _Open] = OrderedDict()
 
     def close(self) -> None:
@@ -113,9 +133,12 @@ class Worker:
     def attempt(self, task: Task) -> tuple[TaskResult, Outcome | None]:
         """Process one part without storing it."""
         started, cpu = time.perf_counter(), time.process_time()
-        outcome, error, size = None, "", 0
+        outcome, error, size, entries = None, "", 0, task.part.entries
         try:
-            outcome, size = self._process(task)
+            if self._analysis.whole_file is not None:
+                outcome, size, entries = self._whole_file(task)
+            else:
+                outcome, size = self._process(task)
         except FemtobarnError as problem:
             error = str(problem)
         except MemoryError:
@@ -126,12 +149,20 @@ class Worker:
             task.part,
             task.key,
             error=error,
-            events=task.part.entries if not error else 0,
+            events=entries if not error else 0,
             bytes_read=size,
             seconds=time.perf_counter() - started,
             cpu_seconds=time.process_time() - cpu,
         )
         return result, outcome
+
+    def _whole_file(self, task: Task) -> tuple[Outcome, int, int]:
+        """A job that reads the file itself."""
+        if task.file.error:
+            raise DataError(task.file.error)
+        assert self._analysis.whole_file is not None  # noqa: S101 - asked for by the caller
+        context = Context(task.dataset, self._parameters, task.file.schema, task.part)
+        return self._analysis.whole_file(task.file.ref, context, self._store.path(task.key))
 
     def _process(self, task: Task) -> tuple[Outcome, int]:
         if task.file.error:
@@ -150,8 +181,9 @@ class Worker:
             part=part,
             variations=self._analysis.variations(self._parameters, task.dataset),
             histograms=self._histograms,
-            resources=self._load_resources(),
+            resources=self._load_resources(task.dataset),
             peek=self._peek(task, file.source),
+            titles=file.titles_of(self._analysis.titles),
         )
         outcome = self._analysis.process(events, context)
         if not isinstance(outcome, Outcome):
@@ -186,19 +218,29 @@ class Worker:
                     where=url,
                     action="plan and process it anew with: femtobarn resume RUN",
                 )
+            if self._kept is not None and stamp is not None and not source.objects:
+                source = CachedColumns(source, self._kept, stamp=stamp[1])
             known = _Open(source, stamp)
         self._files[url] = known
         while len(self._files) > _OPEN_FILES:
             self._files.popitem(last=False)[1].source.close()
         return known
 
-    def _load_resources(self) -> Mapping[str, Any]:
+    def _load_resources(self, dataset: Dataset) -> Mapping[str, Any]:
         if self._resources is None:
             declared = self._analysis.resources(self._parameters)
             self._resources = MappingProxyType(
                 {name: resource.load(Path(resource.path)) for name, resource in declared.items()}
             )
-        return self._resources
+        own = self._analysis.dataset_resources(self._parameters, dataset)
+        if not own:
+            return self._resources
+        for resource in own.values():
+            if resource not in self._loaded:
+                self._loaded[resource] = resource.load(Path(resource.path))
+        return MappingProxyType(
+            {**self._resources, **{name: self._loaded[resource] for name, resource in own.items()}}
+        )
 
 
 def stamped(job: Job) -> Job:

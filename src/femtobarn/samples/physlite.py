@@ -15,7 +15,7 @@ import numpy as np
 
 from femtobarn.catalog import write_fileset
 from femtobarn.errors import UsageError
-from femtobarn.records import Dataset, FileRef
+from femtobarn.records import TOY_TITLE, Dataset, FileRef
 from femtobarn.samples.decays import produce, two_body
 from femtobarn.samples.events import Floats, Ints
 from femtobarn.samples.formats.branches import Branches, Jagged
@@ -82,7 +82,7 @@ def make_physlite(
     metadata = {"origin": "toy", "release": release, "nevts": events, "kind": "data"}
     write_fileset(out / "fileset.json", [Dataset("toy", (FileRef(path.name),), metadata)])
     truth = {
-        "schema_version": 1, "label": "femtobarn toy simulation", "job": "survey", "release": release,
+        "schema_version": 1, "label": TOY_TITLE, "job": "survey", "release": release,
         "seed": seed, "events": events, "mass_gev": mass, "width": width, "signal": signal,
         "combination": "e0m0",
     }  # fmt: skip
@@ -173,6 +173,6 @@ def _write_ntuple(path: Path, branches: Branches) -> None:
         for start in range(0, events, BATCH):
             part = ak.Array({name: item[start : start + BATCH] for name, item in whole.items()})
             if target is None:
-                target = file.mkrntuple("EventData", part)
+                target = file.mkrntuple("EventData", part, TOY_TITLE)
             else:
                 target.extend(part)

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from femtobarn.errors import UsageError
+from femtobarn.records import TOY_TITLE
 from femtobarn.samples.events import Floats
 from femtobarn.samples.formats.branches import Branches, Jagged
 from femtobarn.samples.formats.nanoaod import nano_counter
@@ -196,4 +197,4 @@ def _write(path: Path, branches: Branches, form: Form, tree: str) -> None:
     import uproot
 
     with uproot.recreate(path) as file:
-        file.mkrntuple(tree, arrays)
+        file.mkrntuple(tree, arrays, TOY_TITLE)

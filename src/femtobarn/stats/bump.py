@@ -15,33 +15,41 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erf, gammainc, ndtr, ndtri, xlogy
-from scipy.stats import norm
+from scipy.special import erf, ndtr, ndtri
 
-from femtobarn.stats.spectrum import basis, choose_background, fit_many, fit_with_bump
+from femtobarn.stats.hunting import hunt, tail_probability
+from femtobarn.stats.search_range import goodness, searched_range, sidebands
+from femtobarn.stats.spectrum import basis, fit_many, fit_order, fit_with_bump
 
 __all__ = ["BumpResult", "Injection", "SpectrumToSearch", "combined", "search", "search_all"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-_WIDTHS: Final = (2, 3, 4, 5)
 #: Fewer bins or entries cannot tell a background from a bump.
 _LEAST_BINS: Final = 12
 _LEAST_ENTRIES: Final = 50.0
-#: Above this share of the toys their largest excesses are continued by an exponential.
-_TAIL_FROM: Final = 0.9
+#: Below this probability no smooth background describes the spectrum, whatever is searched for.
+_POOR: Final = 1e-3
+#: Spectra in the short list.
+_SHORT: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class SpectrumToSearch:
-    """A spectrum: counts (n,), edges (n + 1,) in GeV, bins to leave out (n,), and who shares its events."""
+    """A spectrum: counts (n,), edges (n + 1,) in GeV, bins to leave out (n,), and who shares its events.
+
+    A ``whole`` spectrum, from its threshold to its last event, is searched from its broad maximum on; else
+    all bins are.  ``outside`` counts events that have no bin.
+    """
 
     name: str
     counts: Floats
     edges: Floats
     masked: Mask | None = None
     group: str = ""
+    whole: bool = False
+    outside: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,12 @@ class BumpResult:
         The function that was fitted.
     chi2_ndf : float
         Deviance of the background alone per degree of freedom.
+    goodness : float
+        Probability of as bad a description by the background, without the window of the largest excess.
+    range_gev : (low, high)
+        What was searched; ``bin`` counts from its low end.
+    events_below, events_above : float
+        Events outside of it, and in bins that were left out (``events_masked``).
     status : str
         ``ok``, or why there is no result.
     """
@@ -86,7 +100,12 @@ class BumpResult:
     p_global: float | None = None
     background: str = ""
     chi2_ndf: float | None = None
+    goodness: float | None = None
     window: tuple[float, float] | None = None
+    range_gev: tuple[float, float] | None = None
+    events_below: float = 0.0
+    events_above: float = 0.0
+    events_masked: float = 0.0
     expected_z: float | None = None
     status: str = "ok"
 
@@ -110,68 +129,15 @@ def _gaussian(edges: Floats, mass: Floats | float, width: Floats | float) -> Flo
 
 
 def significances(counts: Floats, edges: Floats, use: Mask, order: int, start: Floats) -> tuple[Floats, Mask]:
-    """(n,) signed local significance of a bump in each bin, and whether its fit converged."""
+    """(n,) local significance of an excess in each bin (0 where there is none), and whether its fit ended."""
     shapes = bump_shapes(edges) * use
-    # A bump that lies in left-out bins mostly cannot be seen.
-    visible = shapes.sum(axis=1) > 0.4
-    q, events, good = fit_with_bump(counts, basis(edges, order), shapes, start, use)
-    # A deficit may run into bins without events, where no fit ends; excesses are what is searched for.
-    return np.where(visible, np.sign(events) * np.sqrt(q), 0.0), good | ~visible | (events < 0)
-
-
-def hunt(counts: Floats, expected: Floats, use: Mask) -> tuple[Floats, NDArray[np.int64]]:
-    """BumpHunter statistic of spectra (t, n): -ln of the smallest p of any window; and the window.
-
-    Windows of 2 to 5 bins; p is the Poisson probability of at least the observed where there is an excess.
-    A window that touches a left-out bin is not looked at.
-
-    Returns
-    -------
-    t : (t,) float64
-    window : (t, 2) int
-        First bin and number of bins.
-    """
-    zero = np.zeros((len(counts), 1))
-    seen = np.concatenate([zero, np.cumsum(counts * use, axis=1)], axis=1)
-    wanted = np.concatenate([zero, np.cumsum(expected * use, axis=1)], axis=1)
-    covered = np.concatenate([[0], np.cumsum(use)])
-    best = np.zeros(len(counts))
-    where = np.zeros((len(counts), 2), dtype=np.int64)
-    for width in _WIDTHS:
-        if width > counts.shape[1]:
-            continue
-        d, b = seen[:, width:] - seen[:, :-width], wanted[:, width:] - wanted[:, :-width]
-        whole = (covered[width:] - covered[:-width]) == width
-        with np.errstate(divide="ignore"):
-            score = np.where(
-                (d > b) & whole, -np.log(gammainc(np.maximum(d, 1e-9), np.maximum(b, 1e-9))), 0.0
-            )
-        score = np.where(np.isfinite(score), score, _asymptotic(d, b))
-        at = score.argmax(axis=1)
-        top = score[np.arange(len(score)), at]
-        better = top > best
-        best = np.where(better, top, best)
-        where[better] = np.stack([at, np.full(len(at), width)], axis=1)[better]
-    return best, where
-
-
-def _asymptotic(d: Floats, b: Floats) -> Floats:
-    """-ln p where p is too small for floating point: from the likelihood ratio of one count."""
-    z2 = np.maximum(2 * (xlogy(d, d / np.maximum(b, 1e-9)) - d + b), 0.0)
-    return np.asarray(-norm.logsf(np.sqrt(z2)))
-
-
-def tail_probability(toys: Floats, observed: float) -> float:
-    """Share of toys at or above the observed value; beyond most of them, an exponential continues the tail.
-
-    The exponential starts at the 90 % quantile and has the mean excess of the toys above it.
-    """
-    start = float(np.quantile(toys, _TAIL_FROM))
-    if observed <= start:
-        return float((np.sum(toys >= observed) + 1) / (len(toys) + 1))
-    above = toys[toys > start]
-    slope = float((above - start).mean()) if len(above) else 1.0
-    return (1 - _TAIL_FROM) * math.exp(-(observed - start) / max(slope, 1e-6))
+    # A bump that lies in left-out bins mostly cannot be seen, and no bump is where there is no event.
+    near = np.convolve(counts * use, np.ones(3), mode="same") > 0
+    looked = np.flatnonzero((shapes.sum(axis=1) > 0.4) & near)
+    z, good = np.zeros(len(counts)), np.ones(len(counts), dtype=np.bool_)
+    q, events, good[looked] = fit_with_bump(counts, basis(edges, order), shapes[looked], start, use)
+    z[looked] = np.where(events > 0, np.sqrt(q), 0.0)
+    return z, good
 
 
 def search(
@@ -188,50 +154,67 @@ def search(
     injection : Injection, optional
         Added to the data first; ``expected_z`` then says what it should give.
     """
-    counts = np.maximum(np.asarray(spectrum.counts, dtype=np.float64), 0.0)
-    use = np.ones(len(counts), dtype=np.bool_) if spectrum.masked is None else ~spectrum.masked
-    added = np.zeros(len(counts))
-    if injection is not None:
-        added = injection.events * _gaussian(spectrum.edges, injection.mass, injection.width)
-        counts = counts + added
-    entries = float(counts.sum())
-
-    def nothing(status: str) -> BumpResult:
-        return BumpResult(spectrum.name, len(counts), entries, status=status)
-
+    counts, edges, use, added, outside = _searched(spectrum, injection)
+    entries = float(counts[use].sum())
+    known: dict[str, Any] = {
+        "name": spectrum.name, "nbins": len(counts), "entries": entries, **outside,
+        "range_gev": (float(edges[0]), float(edges[-1])),
+    }  # fmt: skip
     if use.sum() < _LEAST_BINS:
-        return nothing(f"only {int(use.sum())} bins, {_LEAST_BINS} are needed")
-    if counts[use].sum() < _LEAST_ENTRIES:
-        return nothing(f"only {counts[use].sum():g} entries, {_LEAST_ENTRIES:g} are needed")
-    background = choose_background(counts, spectrum.edges, use)
+        return BumpResult(**known, status=f"only {int(use.sum())} bins, {_LEAST_BINS} are needed")
+    if entries < _LEAST_ENTRIES:
+        return BumpResult(**known, status=f"only {entries:g} entries, {_LEAST_ENTRIES:g} are needed")
+    beside = sidebands(counts, edges, use)
+    background = None if beside is None else fit_order(counts, edges, use, beside[0].order)
     if background is None:
-        return nothing("failed: no background fit converged")
-    z, good = significances(counts, spectrum.edges, use, background.order, background.coefficients)
+        return BumpResult(**known, status="failed: no background fit converged")
+    z, good = significances(counts, edges, use, background.order, background.coefficients)
     if not good[use].all():
-        return nothing(f"failed: the fit of a bump did not converge in {int((~good[use]).sum())} bins")
+        bad = int((~good[use]).sum())
+        return BumpResult(**known, status=f"failed: the fit of a bump did not converge in {bad} bins")
     at = int(np.argmax(z))
     observed, window = hunt(counts[None], background.expected[None], use)
     first, width = (int(item) for item in window[0])
     rng = np.random.default_rng([seed, *spectrum.name.encode()])
     drawn = rng.poisson(background.expected, (toys, len(counts))).astype(np.float64)
-    design = basis(spectrum.edges, background.order)
+    design = basis(edges, background.order)
     c, fitted = fit_many(drawn, design, use, start=background.coefficients)
     if fitted.mean() < 0.9:
-        return nothing(f"failed: {int((~fitted).sum())} of {toys} toys could not be fitted")
+        lost = int((~fitted).sum())
+        return BumpResult(**known, status=f"failed: {lost} of {toys} toys could not be fitted")
     spread, _ = hunt(drawn[fitted], np.exp(np.clip(c[fitted] @ design.T, -40, 40)), use)
     expected_z = None
     if injection is not None:
         b = np.maximum(background.expected, 1e-9)
         expected_z = float(np.sqrt(2 * np.sum(((added + b) * np.log1p(added / b) - added)[use])))
     return BumpResult(
-        name=spectrum.name, nbins=len(counts), entries=entries, z_max=float(z[at]), bin=at,
-        mass_gev=float((spectrum.edges[at] + spectrum.edges[at + 1]) / 2), p_local=float(ndtr(-z[at])),
-        p_global=tail_probability(spread, float(observed[0])),
-        background=f"exp(Legendre polynomial of order {background.order} in ln m)",
-        chi2_ndf=background.chi2_ndf,
-        window=(float(spectrum.edges[first]), float(spectrum.edges[first + width])) if width else None,
+        **known, z_max=float(z[at]), bin=at, mass_gev=float((edges[at] + edges[at + 1]) / 2),
+        p_local=float(ndtr(-z[at])), p_global=tail_probability(spread, float(observed[0])),
+        background=f"exp(P{background.order}(ln m))",
+        chi2_ndf=background.chi2_ndf, goodness=goodness(counts, edges, use),
+        window=(float(edges[first]), float(edges[first + width])) if width else None,
         expected_z=expected_z,
     )  # fmt: skip
+
+
+def _searched(
+    spectrum: SpectrumToSearch, injection: Injection | None
+) -> tuple[Floats, Floats, Mask, Floats, dict[str, float]]:
+    """Counts, edges and used bins of the searched part, what was injected there, and what lies outside."""
+    counts = np.maximum(np.asarray(spectrum.counts, dtype=np.float64), 0.0)
+    use = np.ones(len(counts), dtype=np.bool_) if spectrum.masked is None else ~spectrum.masked
+    added = np.zeros(len(counts))
+    if injection is not None:
+        added = injection.events * _gaussian(spectrum.edges, injection.mass, injection.width)
+        counts = counts + added
+    first, last = searched_range(counts, spectrum.edges, use) if spectrum.whole else (0, len(counts))
+    part = slice(first, last)
+    outside = {
+        "events_below": float(counts[:first].sum()),
+        "events_above": float(counts[last:].sum()) + spectrum.outside,
+        "events_masked": float(counts[part][~use[part]].sum()),
+    }
+    return counts[part], spectrum.edges[first : last + 1], use[part], added[part], outside
 
 
 def search_all(
@@ -241,18 +224,29 @@ def search_all(
     results = [search(item, toys=toys, seed=seed, injection=injection) for item in spectra]
     out: dict[str, Any] = {
         "method": {
-            "background": "exp(Legendre polynomial), order by likelihood ratio at 5 %",
+            "background": "exp(Legendre polynomial), order by likelihood ratio beside the largest excess",
             "local": "profile likelihood of a Gaussian of one bin's width in each bin, background refitted",
             "global": f"BumpHunter, windows of 2 to 5 bins, {toys} toys fitted like the data; beyond their "
             "90 % quantile an exponential with the toys' mean excess",
+            "range": "a whole spectrum is searched from its broad maximum (no structure of up to five bins "
+            "moves it) to five bins beyond its last event; what lies below is counted, not searched",
             "seed": seed,
         },
+        "best": _best(results),
         "histograms": [item.to_json() for item in results],
         "global": combined(results, {item.name: item.group for item in spectra}),
     }
     if injection is not None:
         out["injection"] = asdict(injection)
     return out
+
+
+def _best(results: Sequence[BumpResult]) -> list[dict[str, Any]]:
+    """The ten spectra with the least probable excesses, in short."""
+    found = [item for item in results if item.p_global is not None]
+    found.sort(key=lambda item: (item.p_global, item.name))
+    keys = ("name", "mass_gev", "z_max", "p_global", "goodness", "entries")
+    return [{key: getattr(item, key) for key in keys} for item in found[:_SHORT]]
 
 
 def combined(results: Sequence[BumpResult], groups: Mapping[str, str]) -> dict[str, Any]:
@@ -270,6 +264,9 @@ def combined(results: Sequence[BumpResult], groups: Mapping[str, str]) -> dict[s
         "n_histograms": len(found),
         "n_failed": sum(item.status.startswith("failed") for item in results),
         "correlated_groups": [sorted(names) for _, names in sorted(shared.items()) if len(names) > 1],
+        "events_below": sum(item.events_below for item in results),
+        "events_above": sum(item.events_above for item in results),
+        "poorly_described": sorted(i.name for i in found if i.goodness is not None and i.goodness < _POOR),
         "p_min": None, "p_global": None, "significance": None, "best": None,
     }  # fmt: skip
     if not found:

@@ -5,40 +5,38 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from scipy import special
 
-from femtobarn.stats.shapes import Cells, FloatArray, Values
+from femtobarn.stats.shapes import Cells, FloatArray, Values, columns
 
 __all__ = ["CmsShape", "Voigt", "chebyshev_basis"]
 
 _SQRT_PI: Final = math.sqrt(math.pi)
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+#: Interval in steps from which a rule is used, and the rule's nodes and weights.
+_RULES: Final = tuple(
+    (least, np.polynomial.legendre.leggauss(n)) for least, n in ((0.5, 16), (0.2, 9), (0.0, 6))
+)
 
 
-def _integrated(density: Callable[[FloatArray], Values], x: FloatArray, step: float) -> Values:
-    """Integral from the first point to each point by Gauss-Legendre rules of 16 nodes.
+def _rule(x: FloatArray, step: float) -> tuple[int, FloatArray, FloatArray]:
+    """Pieces an interval and the nodes and weights of a Gauss-Legendre rule for them.
 
-    Intervals are cut to at most ``step``, about the scale on which the density changes, where such a rule is
-    exact to rounding.
+    Intervals are cut to at most ``step``, about the scale on which the density changes, where a rule of 16
+    nodes is exact to rounding; shorter ones need fewer.
     """
-    pieces = [max(1, math.ceil(float(width) / step)) for width in np.diff(x)]
-    cuts = np.concatenate(
-        [np.linspace(a, b, n, endpoint=False) for a, b, n in zip(x[:-1], x[1:], pieces, strict=True)]
-        + [x[-1:]]
-    )
-    half = 0.5 * np.diff(cuts)
-    points = (cuts[:-1] + half)[:, None] + half[:, None] * _NODES
-    values, gradient = density(points.ravel())
-    weights = half[:, None] * _WEIGHTS
-    parts = (values.reshape(points.shape) * weights).sum(axis=1)
-    d_parts = (gradient.reshape(-1, *points.shape) * weights).sum(axis=2)
-    ends = np.concatenate([[0], np.cumsum(pieces)])
-    total = np.concatenate([[0.0], np.cumsum(parts)])
-    d_total = np.concatenate([np.zeros((gradient.shape[0], 1)), np.cumsum(d_parts, axis=1)], axis=1)
-    return total[ends], d_total[:, ends]
+    widest = float(np.diff(x).max())
+    pieces = max(1, math.ceil(widest / step))
+    nodes, weights = next(rule for least, rule in _RULES if widest / pieces >= least * step)
+    return pieces, nodes, weights
+
+
+def _batched(integral: Callable[..., Values], x: FloatArray, p: FloatArray, *rule: Any) -> Values:
+    """Call a kernel for one point of parameters or a batch of them."""
+    values, slopes = integral(np.ascontiguousarray(x), np.ascontiguousarray(p.reshape(p.shape[0], -1)), *rule)
+    return (values[0], slopes[:, 0]) if p.ndim == 1 else (values, slopes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ class Voigt:
     names: tuple[str, ...] = ("mass", "sigma", "gamma")
 
     def density(self, x: FloatArray, p: FloatArray) -> Values:
-        mass, sigma, gamma = p
+        mass, sigma, gamma = columns(p)
         scale = sigma * math.sqrt(2.0)
         z = ((x - mass) + 0.5j * gamma) / scale
         w = special.wofz(z)
@@ -64,7 +62,9 @@ class Voigt:
         return norm * w.real, np.stack([by_mass, by_sigma, by_gamma])
 
     def cumulative(self, x: FloatArray, p: FloatArray) -> Values:
-        return _integrated(lambda t: self.density(t, p), x, float(p[1] + 0.5 * p[2]))
+        from femtobarn.kernels.peaks import voigt_integral
+
+        return _batched(voigt_integral, x, p, *_rule(x, float(np.min(p[1] + 0.5 * p[2]))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class CmsShape:
     names: tuple[str, ...] = ("loc", "beta", "gamma")
 
     def density(self, x: FloatArray, p: FloatArray) -> Values:
-        loc, beta, gamma = p
+        loc, beta, gamma = columns(p)
         t = x - loc
         threshold = special.erfc(-beta * t)
         fall = np.exp(-gamma * t)
@@ -84,8 +84,10 @@ class CmsShape:
         return value, np.stack([by_loc, t * bell * fall, -t * value])
 
     def cumulative(self, x: FloatArray, p: FloatArray) -> Values:
-        step = 1.0 / max(abs(float(p[1])), abs(float(p[2])), 1e-6)
-        return _integrated(lambda t: self.density(t, p), x, step)
+        from femtobarn.kernels.peaks import cms_integral
+
+        step = 1.0 / max(float(np.abs(p[1:]).max()), 1e-6)
+        return _batched(cms_integral, x, p, *_rule(x, step))
 
 
 def chebyshev_basis(cells: Cells, degree: int) -> FloatArray:

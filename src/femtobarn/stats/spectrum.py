@@ -14,17 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, xlogy
 
-__all__ = ["Background", "basis", "choose_background", "deviance", "fit_many", "fit_with_bump"]
+__all__ = ["Background", "basis", "choose_background", "deviance", "fit_many", "fit_order", "fit_with_bump"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-#: Orders of the polynomial that are tried.
+#: Orders of the polynomial that are tried; a spectrum of more bins than this may fall by more and need more.
 ORDERS: Final = (2, 5)
+_LONG: Final = 80
+_MOST: Final = 7
 _ITERATIONS: Final = 60
 _TOLERANCE: Final = 1e-9
 #: exp() of more than this is no prediction of events.
 _STEEPEST: Final = 40.0
+#: A prediction below this is none.
+_LEAST: Final = 1e-20
+#: Gain of ln L below which a fit with a bump has ended, and how often its step is halved.
+_BUMP_TOLERANCE: Final = 1e-7
+_HALVINGS: Final = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +145,8 @@ def choose_background(
     compared with the number of bins, so that no background bends around a narrow bump.
     """
     bins = len(counts) if use is None else int(use.sum())
-    highest = min(ORDERS[1], max(bins // 8, 1))
-    fits = [_one(counts, edges, use, order) for order in range(min(ORDERS[0], highest), highest + 1)]
+    highest = min(_MOST if bins > _LONG else ORDERS[1], max(bins // 8, 1))
+    fits = [fit_order(counts, edges, use, order) for order in range(min(ORDERS[0], highest), highest + 1)]
     found = [item for item in fits if item is not None]
     if not found:
         return None
@@ -153,7 +160,8 @@ def choose_background(
     return found[-1]
 
 
-def _one(counts: Floats, edges: Floats, use: Mask | None, order: int) -> Background | None:
+def fit_order(counts: Floats, edges: Floats, use: Mask | None, order: int) -> Background | None:
+    """The background of one order; None if its fit does not converge."""
     design = basis(edges, order)
     c, converged = fit_many(counts[None, :], design, use)
     if not converged[0]:
@@ -175,56 +183,73 @@ def fit_with_bump(
     shapes : (s, n) float64
         Bumps, each with unit area.
     start : (k,) float64
-        Coefficients of the background alone.
+        Coefficients of the background alone, at their maximum of the likelihood.
 
     Returns
     -------
     q : (s,) float64
-        2 (ln L with bump - ln L without), positive.
+        2 (ln L with bump - ln L without), positive; 0 where the data ask for a deficit, which is not fitted.
     events : (s,) float64
-        Fitted size of the bump; may be negative.
+        Fitted size of the bump.
     converged : (s,) bool
     """
     weight = np.ones(len(counts)) if use is None else use.astype(np.float64)
     s, k = len(shapes), design.shape[1]
-    c = np.tile(start, (s, 1))
-    size = np.zeros(s)
-    floor = 1e-9
-
-    def objective(c: Floats, size: Floats) -> tuple[Floats, Floats, Floats]:
-        smooth = np.exp(np.clip(c @ design.T, -_STEEPEST, _STEEPEST))
-        mu = smooth + size[:, None] * shapes
-        good = (mu > floor).all(axis=1)
-        value = ((xlogy(counts, np.maximum(mu, floor)) - mu) * weight).sum(axis=1)
-        return np.where(good, value, -np.inf), smooth, mu
-
-    value, smooth, mu = objective(c, size)
+    q, events, converged = np.zeros(s), np.zeros(s), np.ones(s, dtype=np.bool_)
+    smooth = np.exp(np.clip(design @ start, -_STEEPEST, _STEEPEST))
+    # With the background at its maximum, the slope in the size of the bump alone tells excess from deficit.
+    active = np.flatnonzero(shapes @ ((counts / smooth - 1) * weight) > 0)
+    parameters = np.zeros((s, k + 1))
+    parameters[:, :k] = start
+    value = np.full(s, float(_bump_likelihood(counts, design, weight, shapes[:1], parameters[:1])[0][0]))
     base = value.copy()
-    converged = np.zeros(s, dtype=np.bool_)
     for _ in range(_ITERATIONS):
-        # Derivatives of mu: smooth x design for the coefficients, the shape for the bump.
-        rows = np.concatenate([smooth[:, :, None] * design[None], shapes[:, :, None]], axis=2)
-        gradient = np.einsum("sn,sni->si", (counts / mu - 1) * weight, rows)
-        # Expected information: positive definite, and exact enough near the maximum.
-        hessian = np.einsum("sn,sni,snj->sij", weight / mu, rows, rows)
-        scale = np.maximum(np.einsum("sii->si", hessian), 1e-12)
-        norm = np.sqrt(scale)
-        hessian = hessian / (norm[:, :, None] * norm[:, None, :]) + 1e-10 * np.eye(k + 1)
-        step = np.linalg.solve(hessian, (gradient / norm)[..., None])[..., 0] / norm
-        length = np.ones(s)
-        for _ in range(14):
-            tried = objective(c + length[:, None] * step[:, :k], size + length * step[:, k])
-            worse = ~(tried[0] >= value)
-            if not worse.any():
-                break
-            length = np.where(worse, length / 2, length)
-        better = tried[0] >= value
-        gain = np.where(better, tried[0] - value, 0.0)
-        moved = np.where(better, length, 0.0)
-        c = c + moved[:, None] * step[:, :k]
-        size = size + moved * step[:, k]
-        value, smooth, mu = objective(c, size)
-        converged = gain < 1e-7
-        if converged.all():
+        if not len(active):
             break
-    return np.maximum(2 * (value - base), 0.0), size, converged
+        moved, gain = _bump_step(counts, design, weight, shapes[active], parameters[active], value[active])
+        parameters[active] = moved
+        value[active] += gain
+        active = active[gain >= _BUMP_TOLERANCE]
+    converged[active] = False
+    q, events = np.maximum(2 * (value - base), 0.0), parameters[:, k]
+    return q, events, converged
+
+
+def _bump_likelihood(
+    counts: Floats, design: Floats, weight: Floats, shapes: Floats, parameters: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Log-likelihood (s,) without its constant (-inf where none is positive), smooth part, prediction."""
+    smooth = np.exp(np.clip(parameters[:, :-1] @ design.T, -_STEEPEST, _STEEPEST))
+    mu = smooth + parameters[:, -1:] * shapes
+    good = (mu > _LEAST).all(axis=1)
+    filled = counts > 0
+    logs = np.log(np.maximum(mu[:, filled], _LEAST)) @ (counts * weight)[filled]
+    return np.where(good, logs - mu @ weight, -np.inf), smooth, mu
+
+
+def _bump_step(
+    counts: Floats, design: Floats, weight: Floats, shapes: Floats, parameters: Floats, value: Floats
+) -> tuple[Floats, Floats]:
+    """One damped scoring step of each fit: new parameters (s, k + 1), and what ln L gained (s,)."""
+    _, smooth, mu = _bump_likelihood(counts, design, weight, shapes, parameters)
+    # Derivatives of mu: smooth x design for the coefficients, the shape for the bump.
+    rows = np.concatenate([smooth[:, :, None] * design[None], shapes[:, :, None]], axis=2)
+    gradient = np.matmul(((counts / mu - 1) * weight)[:, None, :], rows)[:, 0]
+    # Expected information: positive definite, and exact enough near the maximum.
+    hessian = np.matmul((rows * (weight / mu)[:, :, None]).transpose(0, 2, 1), rows)
+    norm = np.sqrt(np.maximum(np.einsum("sii->si", hessian), 1e-12))
+    hessian = hessian / (norm[:, :, None] * norm[:, None, :]) + 1e-10 * np.eye(norm.shape[1])
+    step = np.linalg.solve(hessian, (gradient / norm)[..., None])[..., 0] / norm
+    best, at = value.copy(), parameters.copy()
+    left = np.arange(len(value))
+    length = 1.0
+    for _ in range(_HALVINGS):
+        tried = parameters[left] + length * step[left]
+        new = _bump_likelihood(counts, design, weight, shapes[left], tried)[0]
+        better = new >= value[left]
+        best[left[better]], at[left[better]] = new[better], tried[better]
+        left = left[~better]
+        if not len(left):
+            break
+        length /= 2
+    return at, best - value

@@ -35,7 +35,7 @@ class Ask:
 
 @dataclass(slots=True)
 class Reply:
-    """An answer.  ``cut`` closes the connection after so many bytes; ``pause`` waits before each 16 kB [s]."""
+    """An answer.  ``cut`` closes the connection after so many bytes; ``pause`` [s] is before each 16 kB."""
 
     status: int = 200
     body: bytes = b""
@@ -68,8 +68,13 @@ class LoopbackServer:
             def do_GET(self) -> None:
                 parts = urlsplit(self.path)
                 length = int(self.headers.get("Content-Length", 0))
-                ask = Ask(self.command, unquote(parts.path), dict(parse_qsl(parts.query)),
-                          {k.lower(): v for k, v in self.headers.items()}, self.rfile.read(length))  # fmt: skip
+                ask = Ask(
+                    self.command,
+                    unquote(parts.path),
+                    dict(parse_qsl(parts.query)),
+                    {k.lower(): v for k, v in self.headers.items()},
+                    self.rfile.read(length),
+                )
                 server.seen.append(ask)
                 reply = server.answer(ask)
                 try:
@@ -77,7 +82,7 @@ class LoopbackServer:
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
 
-            do_HEAD = do_POST = do_GET
+            do_HEAD = do_POST = do_GET  # noqa: N815 - as the library calls them
 
             def _send(self, reply: Reply) -> None:
                 self.send_response(reply.status)

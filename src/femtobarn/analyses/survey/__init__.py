@@ -12,8 +12,10 @@ from pathlib import Path
 from femtobarn.analyses.survey import figures, results
 from femtobarn.analyses.survey.parameters import SurveyParameters
 from femtobarn.analyses.survey.process import columns, process
+from femtobarn.analyses.survey.weighting import prepare
 from femtobarn.analysis import Analysis, Resource
 from femtobarn.catalog import read_golden_json
+from femtobarn.catalog.duplicates import read_duplicates
 from femtobarn.read import find_schema, schema_names
 
 __all__ = ["SurveyParameters", "analysis"]
@@ -29,10 +31,13 @@ def schemas(parameters: SurveyParameters) -> tuple[str, ...]:
 
 
 def resources(parameters: SurveyParameters) -> Mapping[str, Resource]:
-    """The list of certified luminosity sections."""
-    if parameters.golden_json is None:
-        return {}
-    return {"golden": Resource(parameters.golden_json, lambda path: read_golden_json(Path(path)))}
+    """The list of certified luminosity sections, and that of repeated events."""
+    found = {}
+    if parameters.golden_json is not None:
+        found["golden"] = Resource(parameters.golden_json, lambda path: read_golden_json(Path(path)))
+    if parameters.duplicates is not None:
+        found["duplicates"] = Resource(parameters.duplicates, read_duplicates)
+    return found
 
 
 analysis = Analysis(
@@ -42,6 +47,7 @@ analysis = Analysis(
     columns=columns,
     schemas=schemas,
     resources=resources,
+    prepare=prepare,
     process=process,
     infer=results.infer,
     tables=results.tables,

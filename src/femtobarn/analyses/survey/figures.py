@@ -8,19 +8,25 @@ from typing import Any, Final
 import numpy as np
 
 from femtobarn.analyses.survey.parameters import SurveyParameters
+from femtobarn.analyses.survey.results import to_search
 from femtobarn.analyses.survey.spectra import Row, histogram, rows
 from femtobarn.analysis import Stored
 from femtobarn.plot import Drawing, Label, bars, cutflow, scatter, steps
+from femtobarn.records import TOY_TITLE
+from femtobarn.run.files import read_json
+from femtobarn.stats.search_range import sidebands
 
 __all__ = ["figures"]
 
 _STATES: Final = 20
 _SPECTRA: Final = 6
+#: By the beginning of a schema's name.
+_EXPERIMENT: Final = {"physlite": "ATLAS", "atlas": "ATLAS", "cms": "CMS"}
 
 
 def figures(stored: Stored, fitted: Mapping[str, Any]) -> Iterator[Drawing]:
     """Events by cut, final states, the largest spectra, their shapes, and the search where there was one."""
-    label = Label("femtobarn toy simulation" if stored.is_toy else "Open Data")
+    label = _label(stored)
     flow = {
         name: [{"cut": count.cut, "events": count.events} for count in stored.outcome.cutflow(name)]
         for name in stored.outcome.cutflows
@@ -45,12 +51,45 @@ def figures(stored: Stored, fitted: Mapping[str, Any]) -> Iterator[Drawing]:
             name="05_search", label=label, x_label="Mass of the largest excess [GeV]",
             y_label="Largest local significance", title="The largest excess of every spectrum",
         )  # fmt: skip
+        best = next(item for item in searched if item["name"] == fitted["search"]["global"]["best"])
+        yield from _best(stored, best, label)
+
+
+def _label(stored: Stored) -> Label:
+    """Whose data these are, by the schemas of the files."""
+    if stored.is_toy:
+        return Label(TOY_TITLE)
+    inputs = read_json(stored.folder / "manifest.json")["inputs"] if stored.folder is not None else []
+    families = {str(item["schema"]).partition("-")[0] for item in inputs if item["schema"]}
+    names = {_EXPERIMENT.get(family, "") for family in families}
+    return Label(f"{names.pop()} Open Data".strip() if len(names) == 1 else "Open Data")
+
+
+def _best(stored: Stored, found: Mapping[str, Any], label: Label) -> Iterator[Drawing]:
+    """The spectrum with the least probable excess, and the background that its sidebands choose."""
+    spectrum = next((item for item in to_search(stored) if item.name == found["name"]), None)
+    if spectrum is None or found["range_gev"] is None:
+        return
+    low, high = (int(np.argmin(np.abs(spectrum.edges - edge))) for edge in found["range_gev"])
+    counts, edges = spectrum.counts[low:high], spectrum.edges[low : high + 1]
+    use = np.ones(len(counts), dtype=np.bool_) if spectrum.masked is None else ~spectrum.masked[low:high]
+    beside = sidebands(counts, edges, use)
+    if beside is None:
+        return
+    window = found["window"]
+    text = f"window {window[0]:g}-{window[1]:g} GeV, " if window else ""
+    yield steps(
+        {"events": (edges, counts), "background, fitted beside the window": (edges, beside[0].expected)},
+        name="06_best", label=label, x_label="Mass [GeV]",
+        y_label=f"Events / {stored.parameters.widths[0]:g} GeV",
+        title=f"{found['name']}: {text}p = {found['p_global']:.2g} in this spectrum",
+    )  # fmt: skip
 
 
 def _states(stored: Stored) -> list[tuple[str, int]]:
     found: dict[str, int] = {}
     for spectra in stored.outcome.spectra.values():
-        for code, events in zip(spectra.state.tolist(), spectra.state_events.tolist(), strict=True):
+        for code, events in zip(spectra.state.tolist(), spectra.events_of_states().tolist(), strict=True):
             name = spectra.names[code]
             found[name] = found.get(name, 0) + events
     return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:_STATES]

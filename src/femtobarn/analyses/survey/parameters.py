@@ -74,6 +74,7 @@ class CombinationRules(_Table):
     max_subleading_index: int = Field(
         default=1, ge=0, description="last position at which one object may begin"
     )
+    limit: int | None = Field(default=None, ge=1, description="only the first so many combinations")
 
 
 class Tagging(_Table):
@@ -86,10 +87,24 @@ class Tagging(_Table):
     )
 
 
+class RunRange(_Table):
+    """Triggers of some runs, ends included."""
+
+    first: int = Field(default=0, ge=0, description="first run")
+    last: int = Field(default=2**31, ge=0, description="last run")
+    branches: tuple[str, ...] = Field(min_length=1)
+
+
 class Trigger(_Table):
-    """Events must have fired one of these branches."""
+    """Events must have fired one of these branches, or one of those of their run."""
 
     branches: tuple[str, ...] = ()
+    by_run: tuple[RunRange, ...] = ()
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """All branches of run ranges; a file need not have those of other runs."""
+        return tuple(dict.fromkeys(name for item in self.by_run for name in item.branches))
 
 
 class Selection(_Table):
@@ -156,6 +171,10 @@ class SurveyParameters(Parameters):
     tagging: Tagging = Field(Tagging(), description="b-jets")
     trigger: Trigger = Field(Trigger(), description="required trigger branches")
     golden_json: str | None = Field(default=None, description="certified luminosity sections of data")
+    deduplicate: bool = Field(
+        default=False, description="drop events that an earlier file has already (run, lumi, event)"
+    )
+    duplicates: str | None = Field(default=None, description="list of repeated events; found if not given")
     z_objects: bool = Field(default=False, description="a lepton pair near the Z mass becomes one object")
     charge_tags: bool = Field(default=False, description="split final states with two leptons by charge")
     count_cap: int | None = Field(
@@ -166,6 +185,7 @@ class SurveyParameters(Parameters):
     grid_max: float = Field(10_000.0, gt=0, description="end of the base grid", json_schema_extra=_GEV)
     min_events: int = Field(100, ge=0, description="events a final state needs to be exported")
     keep_arrays: bool = Field(default=False, description="keep every mass (im_arrays/)")
+    arrays_format: Literal["npy", "parquet"] = Field("npy", description="format of kept masses")
     post_processing: Literal["grid", "legacy", "none"] = Field("grid", description="how spectra are cut")
     peak_width: float = Field(10.0, gt=0, description="bin width of the peak search", json_schema_extra=_GEV)
     max_mass: float | None = Field(
@@ -228,7 +248,7 @@ class SurveyParameters(Parameters):
             each=(rules.min_each, rules.max_each),
             total=rules.max_total,
             subleading=rules.max_subleading_index if rules.include_subleading else None,
-        )
+        )[: rules.limit]
         if "all" in self.extra:
             found += (Combination(()),)
         if "met" in self.extra:

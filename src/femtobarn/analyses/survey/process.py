@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from femtobarn.analyses.survey.arrays import spectra_of_array
 from femtobarn.analyses.survey.parameters import Cuts, SurveyParameters
 from femtobarn.analysis import Columns, Context, Selection
+from femtobarn.errors import DataError
 from femtobarn.hists.spectra import Grid, Spectra
 from femtobarn.outcome import Outcome
 from femtobarn.physics.finalstates import TYPES, pack, state_name
@@ -33,7 +35,7 @@ from femtobarn.read.columns import Events
 from femtobarn.read.schema import Schema
 from femtobarn.records import Dataset
 
-__all__ = ["columns", "process"]
+__all__ = ["Selected", "columns", "process", "select"]
 
 _IDS: Final = ("run", "lumi", "event")
 
@@ -51,6 +53,8 @@ def wanted_types(parameters: SurveyParameters) -> tuple[str, ...]:
 def columns(parameters: SurveyParameters, schema: str, dataset: Dataset) -> Columns:
     """What the selection reads from a file of this schema."""
     table = find_schema(schema)
+    if table.format == "arrays":
+        return Columns(())
     needed: list[str] = []
     optional: list[str] = []
     charged = parameters.z_objects or parameters.charge_tags
@@ -68,13 +72,28 @@ def columns(parameters: SurveyParameters, schema: str, dataset: Dataset) -> Colu
         needed += tagging_columns(table, parameters.tagging.field)
     if parameters.golden_json and dataset.kind == "data":
         needed += ["run", "lumi"]
-    needed += parameters.trigger.branches
+    needed += [trigger_column(table, name) for name in parameters.trigger.branches]
+    if parameters.trigger.by_run:
+        needed.append("run")
+        optional += [trigger_column(table, name) for name in parameters.trigger.named]
+    if parameters.overlap_removal and _knows(table, "jet.tracks"):
+        optional.append("jet.tracks")
     if parameters.weighting.enabled and dataset.kind == "mc":
         optional.append("weight.generator")
     if "met" in parameters.extra:
         soft = "met.soft_mpx" in table.columns
         needed += ["met.soft_mpx", "met.soft_mpy", "met.term"] if soft else ["met.pt", "met.phi"]
     return Columns(tuple(dict.fromkeys(needed)), tuple(dict.fromkeys(optional)))
+
+
+def _knows(schema: Schema, name: str) -> bool:
+    return name in schema.columns
+
+
+def trigger_column(schema: Schema, branch: str) -> str:
+    """The column behind a trigger's name: PHYSLITE keeps what each trigger matched instead of decisions."""
+    matched = "AnalysisTrigMatch_" in schema.resolve("trigger.x").name
+    return f"trigger.{branch}" if matched and branch.startswith("HLT_") else branch
 
 
 def _extra_names(parameters: SurveyParameters, kind: str) -> tuple[str, ...]:
@@ -87,10 +106,17 @@ def _extra_names(parameters: SurveyParameters, kind: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def process(events: Events, ctx: Context) -> Outcome:
-    """Classify the events of a part and accumulate all masses."""
-    parameters: SurveyParameters = ctx.parameters
-    out = ctx.outcome()
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Events after the cuts on events and numbers of objects; all kept objects; weights, if there are any."""
+
+    selection: Selection
+    objects: dict[str, Objects]
+    weight: NDArray[np.float64] | None
+
+
+def select(events: Events, ctx: Context, out: Outcome) -> Selected:
+    """Choose objects and events; what had to be left out is noted in the outcome."""
     weight = _weights(events, ctx, out)
     selection = Selection(len(events), 1.0 if weight is None else weight)
     _event_cuts(events, ctx, selection)
@@ -99,12 +125,26 @@ def process(events: Events, ctx: Context) -> Outcome:
     for kind, item in objects.items():
         counts[:, TYPES.index(kind)] = item.counts
     selection.require("particle_counts", _counts_pass(counts, ctx))
+    return Selected(selection, objects, weight)
+
+
+def process(events: Events, ctx: Context) -> Outcome:
+    """Classify the events of a part and accumulate all masses."""
+    parameters: SurveyParameters = ctx.parameters
+    out = ctx.outcome()
+    if find_schema(ctx.schema).format == "arrays":
+        out.spectra[ctx.dataset.name] = spectra_of_array(
+            events, ctx, empty_spectra(parameters, weighted=False)
+        )
+        return out
+    chosen_ones = select(events, ctx, out)
+    selection, objects, weight = chosen_ones.selection, chosen_ones.objects, chosen_ones.weight
     tags = charge_tags(objects, len(events)) if parameters.charge_tags else None
     used = {kind: item for kind, item in objects.items() if kind in (*parameters.objects, "zbosons")}
     momenta = _momenta(used, ctx)
     if parameters.z_objects:
         used, momenta = make_z(used, momenta)
-    combined = np.zeros_like(counts)
+    combined = np.zeros((len(events), len(TYPES)), dtype=np.int64)
     for kind, item in used.items():
         combined[:, TYPES.index(kind)] = item.counts
     selection.require("has_objects", combined.sum(axis=1) > 0)
@@ -179,7 +219,7 @@ def _objects(events: Events, ctx: Context, out: Outcome) -> dict[str, Objects]:
             keep &= ~tagged
         found[kind] = item.where(keep)
     if parameters.overlap_removal:
-        found = _without_overlaps(found, parameters)
+        found = _without_overlaps(found, parameters, events)
     return {kind: item.ordered(_key(item, parameters)) for kind, item in found.items()}
 
 
@@ -187,9 +227,15 @@ def _key(item: Objects, parameters: SurveyParameters) -> NDArray[np.float64]:
     return np.asarray(getattr(item, parameters.sort_by), dtype=np.float64)
 
 
-def _without_overlaps(found: Mapping[str, Objects], parameters: SurveyParameters) -> dict[str, Objects]:
+def _without_overlaps(
+    found: Mapping[str, Objects], parameters: SurveyParameters, events: Events
+) -> dict[str, Objects]:
     named = {f"{a}_{b}": (a, b) for a, b, _ in STEPS}
-    return remove_overlaps(found, {named[name]: radius for name, radius in parameters.overlap_radii.items()})
+    tracks = None
+    if "jet.tracks" in events and "jets" in found:
+        tracks = events.jagged("jet.tracks").values[found["jets"].index]
+    radii = {named[name]: radius for name, radius in parameters.overlap_radii.items()}
+    return remove_overlaps(found, radii, tracks)
 
 
 def _all_cuts(ctx: Context) -> Mapping[str, Cuts]:
@@ -250,11 +296,49 @@ def _event_cuts(events: Events, ctx: Context, selection: Selection) -> None:
     if parameters.golden_json and ctx.is_data:
         mask = ctx.resources["golden"](events.flat("run"), events.flat("lumi"))
         selection.require("certified", mask)
-    if parameters.trigger.branches:
+    if parameters.trigger.branches or parameters.trigger.by_run:
+        selection.require("trigger", _fired(events, ctx))
+    if parameters.deduplicate:
+        selection.require("duplicates", _first_seen(events, ctx))
+
+
+def _first_seen(events: Events, ctx: Context) -> NDArray[np.bool_]:
+    """(n,) whether no earlier file holds the event."""
+    if ctx.part is None or "duplicates" not in ctx.resources:
+        raise DataError("repeated events were not looked for", action="run it with: femtobarn survey")
+    entries = ctx.resources["duplicates"].get(ctx.part.file)
+    keep = np.ones(len(events), dtype=np.bool_)
+    if entries is not None:
+        inside = entries[(entries >= ctx.part.start) & (entries < ctx.part.stop)]
+        keep[inside - ctx.part.start] = False
+    return keep
+
+
+def _fired(events: Events, ctx: Context) -> NDArray[np.bool_]:
+    """(n,) whether a trigger fired: one of all runs, or one of the event's own run."""
+    schema, trigger = find_schema(ctx.schema), ctx.parameters.trigger
+
+    def any_of(branches: Sequence[str]) -> NDArray[np.bool_]:
         fired = np.zeros(len(events), dtype=np.bool_)
-        for branch in parameters.trigger.branches:
-            fired |= events.flat(branch).astype(np.bool_)
-        selection.require("trigger", fired)
+        for name in (trigger_column(schema, branch) for branch in branches):
+            fired |= events.flat(name).astype(np.bool_)
+        return fired
+
+    fired = any_of(trigger.branches)
+    if not trigger.by_run:
+        return fired
+    run = events.flat("run")
+    for item in trigger.by_run:
+        mine = (run >= item.first) & (run <= item.last)
+        present = [name for name in item.branches if trigger_column(schema, name) in events]
+        if mine.any() and not present:
+            raise DataError(
+                f"events of runs {item.first}-{item.last} are here but none of their triggers: "
+                + ", ".join(item.branches),
+                where=ctx.dataset.name, action="correct trigger_config.by_run",
+            )  # fmt: skip
+        fired |= mine & any_of(present)
+    return fired
 
 
 def _weights(events: Events, ctx: Context, out: Outcome) -> NDArray[np.float64] | None:

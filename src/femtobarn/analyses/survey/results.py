@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from femtobarn.analyses.survey.parameters import SurveyParameters
-from femtobarn.analyses.survey.spectra import Row, histogram, rows
+from femtobarn.analyses.survey.spectra import Row, histogram, histogram_name, rows, whole
+from femtobarn.analyses.survey.weighting import factors
 from femtobarn.analysis import Stored
 from femtobarn.export.bumpnet import LoaderCuts, Verdict, export_bumpnet
 from femtobarn.export.th1 import Histogram1D, root_file
@@ -18,24 +19,21 @@ from femtobarn.kernels.exact import rounded
 from femtobarn.physics.resonances import RESONANCES, mask_resonances
 from femtobarn.run.files import read_json
 from femtobarn.stats.bump import Injection, SpectrumToSearch, search_all
-from femtobarn.units import PB_PER_FB
 
 __all__ = ["bumpnet", "files", "headline", "infer", "search", "tables", "verdict"]
-
-#: Spectra with fewer bins are not searched at all (they are not even listed: there are thousands).
-_SEARCHED_BINS: Final = 12
 
 
 def tables(stored: Stored) -> dict[str, dict[str, list[Any]]]:
     """``final_states.csv``, ``signatures.csv`` and, where asked for, the known resonances."""
     states: dict[str, list[Any]] = {"dataset": [], "final_state": [], "events": [], "sumw": []}
     for dataset, spectra in sorted(stored.outcome.spectra.items()):
-        sumw = rounded(spectra.state_sumw) if spectra.weighted else spectra.state_events.astype(np.float64)
+        sumw = (
+            rounded(spectra.state_sumw) if spectra.weighted else spectra.events_of_states().astype(np.float64)
+        )
+        events = spectra.events_of_states().tolist()
         named = [(spectra.names[int(code)], i) for i, code in enumerate(spectra.state)]
         for name, i in sorted(named):
-            for key, value in zip(
-                states, (dataset, name, int(spectra.state_events[i]), float(sumw[i])), strict=True
-            ):
+            for key, value in zip(states, (dataset, name, events[i], float(sumw[i])), strict=True):
                 states[key].append(value)
     signatures: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     for row in rows(stored):
@@ -68,29 +66,6 @@ def _cells(row: Row) -> tuple[Any, ...]:
         row.dataset, row.state, row.combination.name, s.n, s.total, s.low, s.high, s.sumw, s.sumw2,
         s.overflow, *after, "exported" if row.exported else "rejected", row.reason,
     )  # fmt: skip
-
-
-def factors(stored: Stored) -> dict[str, float]:
-    """Factor of each dataset's sums of weights: luminosity x cross-section / sum of weights, else 1."""
-    parameters: SurveyParameters = stored.parameters
-    out = {}
-    for dataset in stored.datasets:
-        weighting, about = parameters.weighting, dataset.metadata
-        out[dataset.name] = 1.0
-        if not weighting.enabled or dataset.kind == "data" or about.get("xsec") is None:
-            continue
-        campaign = str(about.get("campaign", ""))
-        lumi = weighting.luminosity_by_campaign.get(campaign, weighting.target_luminosity_fb)
-        sumw = about.get("sumw")
-        sumw = (
-            sumw * stored.fraction_processed(dataset.name)
-            if sumw
-            else stored.outcome.sum_of(dataset.name, "sumw")
-        )
-        if lumi is not None and sumw:
-            scale = float(about["xsec"]) * float(about.get("kfactor", 1.0)) * float(about.get("filteff", 1.0))
-            out[dataset.name] = scale * lumi * PB_PER_FB / float(sumw)
-    return out
 
 
 def files(stored: Stored) -> Iterator[tuple[str, bytes]]:
@@ -230,7 +205,7 @@ def _counted(reasons: Iterable[str]) -> dict[str, int]:
 def verdict(stored: Stored) -> str:
     """Why a survey is no result: nothing was classified, or no histogram came out though asked for."""
     parameters: SurveyParameters = stored.parameters
-    classified = sum(int(item.state_events.sum()) for item in stored.outcome.spectra.values())
+    classified = sum(int(item.events_of_states().sum()) for item in stored.outcome.spectra.values())
     if not classified:
         cuts = "; ".join(
             f"{name}: " + ", ".join(f"{count.cut} {count.events}" for count in stored.outcome.cutflow(name))
@@ -245,17 +220,20 @@ def verdict(stored: Stored) -> str:
     return f"no histogram was made: {_why_none(stored, found, parameters)}"
 
 
+def _reason(row: Row, parameters: SurveyParameters) -> str:
+    """Why a signature is not exported, without the numbers that tell it from others."""
+    few = f"of a final state with fewer than {parameters.min_events} events"
+    return row.reason if row.reason.startswith("no mass") else few
+
+
 def _why_none(stored: Stored, found: Sequence[Row], parameters: SurveyParameters) -> str:
     reasons: dict[str, int] = {}
     for row in found:
-        text = (
-            row.reason
-            if row.reason.startswith("no mass")
-            else f"of a final state with fewer than {parameters.min_events} events"
-        )
+        text = _reason(row, parameters)
         reasons[text] = reasons.get(text, 0) + 1
     large = sum(
-        int((item.state_events >= parameters.min_events).sum()) for item in stored.outcome.spectra.values()
+        int((item.events_of_states() >= parameters.min_events).sum())
+        for item in stored.outcome.spectra.values()
     )
     with_combination = {(row.dataset, row.state) for row in found if "fewer than" not in row.reason}
     parts = [f"{number} signatures {text}" for text, number in sorted(reasons.items())]
@@ -289,21 +267,24 @@ def bumpnet(
 
 
 def to_search(stored: Stored) -> list[SpectrumToSearch]:
-    """Exported spectra that are long enough to be searched."""
+    """The whole spectra of all exported signatures, beyond their gaps too: no cut may hide a bump."""
     parameters: SurveyParameters = stored.parameters
     several = len(stored.outcome.spectra) > 1
     out = []
     for row in rows(stored):
         if not row.exported:
             continue
-        one = histogram(row, parameters, parameters.widths[0], naming="bumpnet", grid=parameters.grid_width)
-        if one is None or len(one.values) < _SEARCHED_BINS:
-            continue
+        counts, edges, outside = whole(row, parameters)
         masked = None
         if parameters.resonances == "mask" and row.combination.leptons_only:
-            masked = mask_resonances(one.edges)
-        name = f"{row.dataset}/{one.name}" if several else one.name
-        out.append(SpectrumToSearch(name, one.values, one.edges, masked, f"{row.dataset}/{row.state}"))
+            masked = mask_resonances(edges)
+        name = histogram_name(row, parameters, parameters.widths[0], naming="bumpnet")
+        name = f"{row.dataset}/{name}" if several else name
+        out.append(
+            SpectrumToSearch(
+                name, counts, edges, masked, f"{row.dataset}/{row.state}", whole=True, outside=outside
+            )
+        )
     return out
 
 
@@ -311,7 +292,18 @@ def search(
     stored: Stored, *, toys: int = 400, seed: int = 1, injection: Injection | None = None
 ) -> dict[str, Any]:
     """``search`` of fit.json."""
-    return search_all(to_search(stored), toys=toys, seed=seed, injection=injection)
+    found = search_all(to_search(stored), toys=toys, seed=seed, injection=injection)
+    reasons: dict[str, int] = {}
+    for row in rows(stored):
+        if not row.exported:
+            text = _reason(row, stored.parameters)
+            reasons[text] = reasons.get(text, 0) + 1
+    for item in found["histograms"]:
+        if item["status"].startswith("only "):
+            text = "fewer bins or entries than a search needs"
+            reasons[text] = reasons.get(text, 0) + 1
+    found["global"]["not_searched"] = reasons
+    return found
 
 
 def infer(stored: Stored) -> dict[str, Any]:
@@ -325,7 +317,7 @@ def infer(stored: Stored) -> dict[str, Any]:
 def headline(stored: Stored, fitted: Mapping[str, Any]) -> str:
     """One sentence: how many spectra, and whether one sticks out."""
     spectra = stored.outcome.spectra.values()
-    classified = sum(int(item.state_events.sum()) for item in spectra)
+    classified = sum(int(item.events_of_states().sum()) for item in spectra)
     states, signatures = sum(len(item.state) for item in spectra), sum(len(item) for item in spectra)
     exported = sum(row.exported for row in rows(stored)) if signatures else 0
     text = f"{classified} events in {states} final states, {signatures} mass spectra, "
@@ -336,4 +328,9 @@ def headline(stored: Stored, fitted: Mapping[str, Any]) -> str:
             f" Smallest probability among {found['n_histograms']} searched spectra: {found['best']}, "
             f"p = {found['p_global']:.2g} after all trials."
         )
+        if found["poorly_described"]:
+            text += (
+                f" No smooth background describes {len(found['poorly_described'])} of them: "
+                "an excess there may be its fault."
+            )
     return text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,7 @@ from femtobarn.physics.resolution import combination_edges
 from femtobarn.physics.turnon import Cut, cut_on_grid, cut_values
 from femtobarn.run.arrays import ARRAYS_FOLDER, array_files
 
-__all__ = ["Row", "histogram", "histogram_name", "rows"]
+__all__ = ["Row", "histogram", "histogram_name", "rows", "whole"]
 
 Floats = NDArray[np.float64]
 _EMPTY: Final = np.zeros(0)
@@ -50,19 +50,27 @@ class Row:
         return f"{self.state}_{self.combination.name}"
 
 
-def rows(stored: Stored) -> Iterator[Row]:
+def rows(stored: Stored) -> Sequence[Row]:
     """All signatures, sorted by dataset, final state and combination."""
+    known: Sequence[Row] | None = stored.memo.get("survey.rows")
+    if known is None:
+        known = stored.memo["survey.rows"] = tuple(_rows(stored))
+    return known
+
+
+def _rows(stored: Stored) -> Iterator[Row]:
     parameters: SurveyParameters = stored.parameters
     combos = parameters.combination_list()
     for dataset, spectra in sorted(stored.outcome.spectra.items()):
         arrays = _arrays(stored, dataset, parameters)
-        events = dict(zip(spectra.state.tolist(), spectra.state_events.tolist(), strict=True))
+        events = dict(zip(spectra.state.tolist(), spectra.events_of_states().tolist(), strict=True))
         order = sorted(
             range(len(spectra)),
             key=lambda i: (spectra.names[int(spectra.of[i])], spectra.items[spectra.item[i]]),
         )
+        totals = spectra.totals().tolist()
         for i in order:
-            spectrum = spectra.spectrum(i)
+            spectrum = spectra.spectrum(i, totals[i])
             state = spectra.names[spectrum.state]
             combo = combos[spectrum.item]
             values = arrays.get((state, combo.name))
@@ -107,7 +115,8 @@ def _row(
     if values is None:
         return Row(dataset, state, combo, spectrum, cut_grid)
     after = values[(values >= max(cut_grid.edge, low))]
-    end = min(cut_grid.end, high)
+    # Beyond the grid there are no bins to see a gap in: overflow is outliers.
+    end = min(cut_grid.end, high, spectra.grid.high)
     main, outliers = after[after < end], after[after >= end]
     return Row(dataset, state, combo, spectrum, cut_grid, main=main, outliers=outliers)
 
@@ -197,6 +206,26 @@ def _edges(
     ratio = round(width / grid)
     number = max(-(-(last - first) // ratio), 1)
     return np.asarray((first + ratio * np.arange(number + 1)) * grid, dtype=np.float64)
+
+
+def whole(row: Row, parameters: SurveyParameters) -> tuple[Floats, Floats, float]:
+    """Events of a spectrum before it is cut, in bins of the first width, and how many have no bin.
+
+    A veto of resonances and a largest mass are wishes, not cuts of ours: they stay.  Five empty bins follow
+    the last event.  Events, not weights: only they fluctuate as a search assumes.
+    """
+    grid, spectrum = parameters.grid_width, row.spectrum
+    vetoed = row.combination.leptons_only and parameters.resonances == "veto_below"
+    low, high = parameters.z_peak if vetoed else 0.0, parameters.max_mass or np.inf
+    inside = (spectrum.bins * grid >= low - 1e-9) & (spectrum.bins * grid < high - 1e-9)
+    bins, counts = spectrum.bins[inside], spectrum.counts[inside]
+    first = round(low / grid)
+    width = parameters.widths[0]
+    last = min(int(bins[-1]) + 1 + 5 * round(width / grid), parameters.grid_bins)
+    edges = _edges(row, parameters, width, grid, first, last)
+    at = np.searchsorted(edges, (bins + 0.5) * grid, side="right") - 1
+    values = np.bincount(at, weights=counts, minlength=len(edges) - 1).astype(np.float64)
+    return values, edges, float(spectrum.overflow + spectrum.counts[spectrum.bins * grid >= high].sum())
 
 
 def histogram_name(row: Row, parameters: SurveyParameters, width: float, *, naming: str) -> str:

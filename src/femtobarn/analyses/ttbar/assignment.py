@@ -17,7 +17,7 @@ from femtobarn.kernels.permutations import FEATURES, assignment_features, permut
 from femtobarn.outcome import Outcome
 from femtobarn.read.columns import Events
 
-__all__ = ["Best", "assign", "features_of", "fill", "histograms"]
+__all__ = ["Best", "assign", "features_of", "fill", "histograms", "lepton_of"]
 
 _REGION: Final = "4j2b"
 _BINS: Final = 25
@@ -65,7 +65,7 @@ def histograms() -> tuple[HistSpec, ...]:
     return tuple(specs)
 
 
-def _lepton(events: Events, index: NDArray[np.int64], leptons: Any) -> NDArray[np.float64]:
+def lepton_of(events: Events, index: NDArray[np.int64], leptons: Any) -> NDArray[np.float64]:
     """(s, 4) pt, eta, phi, mass of the only lepton of these events."""
     out = np.empty((len(index), 4))
     electron, muon = leptons.electron[index], leptons.muon[index]
@@ -86,7 +86,7 @@ def features_of(
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     features = assignment_features(
         index, rows.variation[at], starts, permutations(4), permutations(5), permutations(6),
-        _lepton(events, index, leptons), narrow(events.jagged("jet.qgl").values),
+        lepton_of(events, index, leptons), narrow(events.stored("jet.qgl").values),
         ctx.parameters.mode != "compat", *jet_columns(events, ctx),
     )  # fmt: skip
     return at, starts, features

@@ -43,7 +43,7 @@ def jet_columns(events: Events, ctx: Context) -> tuple[Any, ...]:
     """Jets, event numbers, variations and cuts, in the order the jet kernels take them."""
     cuts = jet_cuts(ctx.parameters)
     names = ("pt", "eta", "phi", "energy" if cuts.energy_given else "mass", ctx.parameters.btag)
-    jets = [narrow(events.jagged(f"jet.{name}").values) for name in names]
+    jets = [narrow(events.stored(f"jet.{name}").values) for name in names]
     identification = _NO_ID
     if cuts.id_bits:
         identification = events.jagged("jet.jetId").values.astype(np.int32, copy=False)

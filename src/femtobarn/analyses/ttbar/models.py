@@ -24,13 +24,13 @@ _OTHER: Final = {0: "model_odd", 1: "model_even"}
 _NAMES: Final = ("even", "odd")
 
 
-def check_backend() -> None:
+def check_backend(what: str = "ml=local") -> None:
     """Refuse at once when the optional library is not there."""
     from importlib.util import find_spec
 
     if find_spec("xgboost") is None:
         raise UsageError(
-            "ml=local needs xgboost, which is not installed", action="pip install 'femtobarn[xgb]'"
+            f"{what} needs xgboost, which is not installed", action="pip install 'femtobarn[xgb]'"
         )
 
 

@@ -78,7 +78,7 @@ def one_lepton(events: Events, task: Task) -> Leptons:
     """Events in which exactly one electron or muon passes."""
 
     def column(name: str) -> NDArray[Any]:
-        return narrow(events.jagged(name).values)
+        return narrow(events.stored(name).values)
 
     electron, muon = events.jagged("electron.pt").offsets, events.jagged("muon.pt").offsets
     if task.tight:

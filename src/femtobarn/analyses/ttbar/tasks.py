@@ -14,7 +14,17 @@ from femtobarn.kernels.multijet import JetCuts
 from femtobarn.physics.weights import GENERATOR
 from femtobarn.records import Dataset
 
-__all__ = ["ISOLATION_MAX", "POET", "SIP3D_MAX", "TASKS", "Task", "columns", "jet_cuts", "schemas"]
+__all__ = [
+    "ISOLATION_MAX",
+    "POET",
+    "SIP3D_MAX",
+    "TASKS",
+    "Task",
+    "columns",
+    "jet_cuts",
+    "ml_columns",
+    "schemas",
+]
 
 POET: Final = "cms-poet"
 NANOAOD: Final = "cms-nanoaod"
@@ -88,13 +98,22 @@ def jet_cuts(parameters: TtbarParameters) -> JetCuts:
 
 def columns(parameters: TtbarParameters, schema: str, dataset: Dataset) -> Columns:
     """What the selection reads."""
+    return _columns(parameters, schema, dataset, assign=False)
+
+
+def ml_columns(parameters: TtbarParameters, schema: str, dataset: Dataset) -> Columns:
+    """What the selection and the assignment of jets read."""
+    return _columns(parameters, schema, dataset, assign=True)
+
+
+def _columns(parameters: TtbarParameters, schema: str, dataset: Dataset, *, assign: bool) -> Columns:
     task = TASKS[parameters.task]
     jets = ["pt", "eta", "phi", "energy" if schema == POET else "mass", parameters.btag]
     if jet_cuts(parameters).id_bits:
         jets.append("jetId")
     electrons = ["pt", "eta", "cutBased", "sip3d"] if task.tight else ["pt"]
     muons = ["pt", "eta", "tightId", "sip3d", "pfRelIso04_all"] if task.tight else ["pt"]
-    if parameters.ml != "off":
+    if assign or parameters.ml != "off":
         jets.append("qgl")
         electrons = list(dict.fromkeys([*electrons, "eta", "phi", "mass"]))
         muons = list(dict.fromkeys([*muons, "eta", "phi", "mass"]))

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from femtobarn.records import TOY_TITLE
 from femtobarn.samples.events import Ints
 from femtobarn.samples.formats.branches import Branches, Jagged
 
@@ -65,7 +66,7 @@ def write_tree(
             types[name] = branch.dtype
             entries = len(branch)
     with uproot.recreate(path) as file:
-        target = file.mktree(tree, types, title=tree, counter_name=counter)
+        target = file.mktree(tree, types, title=TOY_TITLE, counter_name=counter)
         for start in range(0, entries, batch):
             stop = min(start + batch, entries)
             target.extend({key: _slice(item, offsets, key, start, stop) for key, item in branches.items()})
