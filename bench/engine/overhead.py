@@ -2,7 +2,7 @@
 
     python bench/engine/overhead.py [--parts 10000] [--workers 1]
 
-Writes ``overhead.json`` beside itself.  Acceptance: below 2 ms a part on one worker; peak memory at
+Writes ``bench/results/engine_overhead.json``.  Acceptance: below 2 ms a part on one worker; peak memory at
 10 000 parts within 10 % of that at 1 000.
 """
 
@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+RESULTS = Path(__file__).parents[1] / "results" / "engine_overhead.json"
 
 ANALYSIS = """
 from femtobarn.analysis import Analysis
@@ -125,7 +127,7 @@ def main() -> None:
         make(Path(folder), options.parts // 10)
         found = []
         for workers in (0, 1):
-            for parts in (options.parts // 10, options.parts):
+            for parts in (max(options.parts // 10, 1), options.parts):
                 command = [sys.executable, __file__, "--child", folder, str(parts), str(workers)]
                 environment = os.environ | {"FEMTOBARN_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": "1"}
                 done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
@@ -133,7 +135,8 @@ def main() -> None:
                 print(found[-1])
     for first, second in ((found[0], found[1]), (found[2], found[3])):
         second["rss_growth"] = second["peak_rss_mb"] / first["peak_rss_mb"] - 1
-    (Path(__file__).parent / "overhead.json").write_text(json.dumps(found, indent=1) + "\n")
+    document = {"schema_version": 1, "rows": found}
+    RESULTS.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
