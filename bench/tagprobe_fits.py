@@ -127,7 +127,6 @@ def main() -> None:
         "ratio": {"median": ratio, "min": ratio, "max": ratio},
         "peak_rss_mb": {
             "femtobarn": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "peer": peer["peak_rss_mb"],
         },
         "spread_from_truth": {"femtobarn": float(np.std(mine - 0.85)), "peer": float(np.std(theirs - 0.85))},
         "not_good": {
