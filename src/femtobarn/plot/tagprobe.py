@@ -131,6 +131,7 @@ def _spectrum(
         panel.axhline(level, color="0.6", linewidth=0.8, linestyle=":")
     panel.stairs(np.clip(pulls, -5.0, 5.0), edges, fill=True, color=BLUE, alpha=0.8)
     panel.set_ylim(-5.0, 5.0)
+    panel.set_yticks((-3, 0, 3))
     return np.asarray(pulls)
 
 
