@@ -327,7 +327,7 @@ def _duplicates(request: SurveyRequest, config: SurveyConfig, parameters: Any) -
     """Look for repeated events in all files; where the list is kept."""
     from femtobarn.analyses.survey import schemas
     from femtobarn.api.inputs import datasets_of
-    from femtobarn.catalog.duplicates import find_duplicates, write_duplicates
+    from femtobarn.catalog.repeats import find_duplicates, write_duplicates
 
     datasets = datasets_of(request.files, request.fileset)
     most = _least(request.max_files, config.max_files)

@@ -15,7 +15,7 @@ from femtobarn.analyses.survey.process import columns, process
 from femtobarn.analyses.survey.weighting import prepare
 from femtobarn.analysis import Analysis, Resource
 from femtobarn.catalog import read_golden_json
-from femtobarn.catalog.duplicates import read_duplicates
+from femtobarn.catalog.repeats import read_duplicates
 from femtobarn.read import find_schema, schema_names
 
 __all__ = ["SurveyParameters", "analysis"]
