@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
 
 import numpy as np
 import pytest
@@ -42,7 +44,7 @@ def asked(tmp_path, run, *, files=(), more="arrays: none", **options):
     path.write_text(CONFIG.replace("ARRAYS", more))
     return api.SurveyRequest(
         config=str(path), files=[f"d={file}" for file in files], run_dir=str(tmp_path / run),
-        executor="serial", part_events=400, **options,
+        part_events=400, **({"executor": "serial"} if "site" not in options else {}), **options,
     )  # fmt: skip
 
 
@@ -64,6 +66,29 @@ SUMS = (
 )
 
 IDS = {"run", "lumi", "event", "weight", "file_id"}
+
+
+def test_jobs_of_an_array_and_their_merge_give_the_same_run(tmp_path, sample):
+    whole, _ = api.survey(asked(tmp_path, "whole", files=[sample]))
+    site = {"site": "pbs", "resources": api.Resources(scaleout=2)}
+    array, _ = api.survey_submit(asked(tmp_path, "array", files=[sample], **site), dry_run=True)
+    assert array.slices == (1, 2)
+    batch = array.path / "batch"
+    for index in ("1", "2"):
+        job = {**os.environ, "PBS_ARRAY_INDEX": index}
+        subprocess.run(["bash", batch / "array.pbs"], env=job, check=True, capture_output=True)
+    subprocess.run(["bash", batch / "merge.pbs"], check=True, capture_output=True)
+    for name in ("hists.zip", "tables/signatures.csv", "cutflow.json"):
+        assert (array.path / name).read_bytes() == (whole.path / name).read_bytes()
+
+
+def test_what_cannot_be_submitted_is_refused(tmp_path, sample):
+    with pytest.raises(UsageError, match="no batch system"):
+        api.survey_submit(asked(tmp_path, "a", files=[sample]), dry_run=True)
+    with pytest.raises(UsageError, match="slice cannot be cut"):
+        api.survey_submit(asked(tmp_path, "a", files=[sample], slice=(1, 2), site="slurm"), dry_run=True)
+    with pytest.raises(UsageError, match="no parsed_data"):
+        api.survey_submit(asked(tmp_path, "a", files=[sample], more="write_parsed: true", site="slurm"))
 
 
 def test_selected_events_give_the_same_spectra_as_one_pass(tmp_path, sample):

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         survey_again,
         survey_parsing,
         survey_plan,
+        survey_submit,
     )
     from femtobarn.api.tagprobe import (
         Resources,
@@ -176,6 +177,7 @@ _WHERE: Final = {
     "survey": "surveys",
     "survey_again": "surveys",
     "survey_plan": "surveys",
+    "survey_submit": "surveys",
     "submit": "batch",
     "target_names": "export_targets",
     "tnp": "tagprobe",
@@ -278,6 +280,7 @@ __all__ = [
     "survey_again",
     "survey_parsing",
     "survey_plan",
+    "survey_submit",
     "target_names",
     "tnp",
     "tnp_closure",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from femtobarn.api.batch import Submitted, submit
 from femtobarn.api.inputs import Request
 from femtobarn.api.parsed import PARSED_FOLDER, parsed_files, write_parsed
 from femtobarn.api.results import finish, plot
@@ -22,14 +23,16 @@ from femtobarn.run.directory import RunDirectory
 from femtobarn.run.engine import Progress
 from femtobarn.run.files import write_json
 from femtobarn.run.plan import Plan
+from femtobarn.run.resources import Resources
 
-__all__ = ["SurveyPlan", "SurveyRequest", "survey", "survey_again", "survey_plan"]
+__all__ = ["SurveyPlan", "SurveyRequest", "survey", "survey_again", "survey_plan", "survey_submit"]
 
 Stage = Literal["all", "parsing", "parsed", "arrays", "later"]
 
 log: Final = logging.getLogger("femtobarn.api")
 
 _ANALYSIS: Final = "survey"
+_NOTHING_ASKED: Final = Resources()
 #: What a worker process holds while it fills spectra (measured on 200 000 events a part).
 _WORKER_MB: Final = 600
 #: Share of failed files above which more is wrong than a file.
@@ -53,6 +56,8 @@ class SurveyRequest:
     stage_input : ``STAGE:PATH``
         Where a later task finds what it continues, ours or the predecessor's.
     schema : str, optional
+    site, resources
+        Of the batch system that :func:`survey_submit` hands the slices to, or of a Dask cluster.
     """
 
     config: str = "config.yaml"
@@ -66,6 +71,8 @@ class SurveyRequest:
     parse_mc: bool | None = None
     settings: Sequence[str] = ()
     executor: str | None = None
+    site: str | None = None
+    resources: Resources = _NOTHING_ASKED
     workers: int | None = None
     part_events: int | None = None
     max_files: int | None = None
@@ -127,6 +134,27 @@ def survey(
             {"schema_version": 1, "slice": list(part), **finished.result.summary.to_json()},
         )
     return finished, config.notes
+
+
+def survey_submit(request: SurveyRequest, *, dry_run: bool = False) -> tuple[Submitted, tuple[str, ...]]:
+    """Hand a survey to a batch system as an array of slices, with a merge that verifies them.
+
+    Raises
+    ------
+    UsageError
+        No batch system was named, or the configuration asks for what slices do not do.
+    """
+    config = _config(request)
+    if request.slice or config.slice:
+        raise UsageError(
+            "a slice cannot be cut into slices",
+            action="leave out --batch-job-index, and batch_job_index of the configuration",
+        )
+    if config.write_parsed:
+        raise UsageError("jobs write no parsed_data", action="write it first with --tasks parsing")
+    done = submit(_house(request, config), dry_run=dry_run)
+    _note(done.path, config.notes)
+    return done, config.notes
 
 
 def _failed_files(path: Path) -> list[str]:
@@ -316,7 +344,8 @@ def _house(request: SurveyRequest, config: SurveyConfig) -> Request:
     return Request(
         what=_ANALYSIS, files=files, fileset=request.fileset,
         parameters=parameters.model_dump(mode="json"), out=request.run_dir or _default_directory(config),
-        executor=request.executor, workers=_workers(request, config), part_events=request.part_events,
+        executor=request.executor, site=request.site, resources=request.resources,
+        workers=_workers(request, config), part_events=request.part_events,
         part_bytes=config.part_bytes, max_files=_least(request.max_files, config.max_files),
         max_events=request.max_events, allow_missing=request.allow_missing, fresh=request.fresh,
         command=request.command,

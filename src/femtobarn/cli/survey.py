@@ -10,6 +10,7 @@ import typer
 from femtobarn.cli import options as o
 from femtobarn.cli.run import show_finished
 from femtobarn.cli.screen import answer, progress, say, show_json, show_table
+from femtobarn.cli.submit import show_submitted
 from femtobarn.errors import UsageError
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,6 +22,7 @@ Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
     epilog="Example: femtobarn survey --config config.yaml --files 'mc=PHYSLITE*.root' --run-dir RUN"
 )
 def survey(
+    context: typer.Context,
     config: Annotated[str, typer.Option(metavar="FILE", help="configuration")] = "config.yaml",
     files: o.Files = None,
     fileset: o.Fileset = None,
@@ -38,8 +40,22 @@ def survey(
     plots_only: Annotated[
         bool, typer.Option("--plots-only", help="draw the plots of --run-dir again")
     ] = False,
+    submit: Annotated[
+        bool, typer.Option("--submit", help="hand the slices to the batch system of --site or --executor")
+    ] = False,
+    site: o.Site = None,
+    cores: o.Cores = None,
+    memory: o.Memory = None,
+    disk: o.Disk = None,
+    walltime: o.Walltime = None,
+    queue: o.Queue = None,
+    scaleout: o.Scaleout = None,
+    log_directory: o.LogDirectory = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="check and show the plan; write nothing")
+        bool,
+        typer.Option(
+            "--dry-run", help="check and show the plan; with --submit write the scripts, hand in none"
+        ),
     ] = False,
     parse_mc: Annotated[
         str | None, typer.Option(metavar="true|false", help="simulation of looked-up releases")
@@ -80,13 +96,21 @@ def survey(
         tasks=None if tasks is None else [item.strip() for item in tasks.split(",")],
         settings=settings or (), executor=executor, workers=workers, part_events=part_events,
         max_files=max_files, max_events=max_events, allow_missing=allow_missing, fresh=fresh,
-        command=o.command_line(),
+        site=site, resources=o.resources(context), command=o.command_line(),
     )  # fmt: skip
     stage = api.stage_of(request)
     if stage == "later":
         if run_dir is None:
             raise UsageError("these tasks need the run they belong to", action="name it with --run-dir")
         answer(api.later_steps(run_dir))
+        return
+    if submit:
+        if stage != "all":
+            raise UsageError("--submit is for whole surveys", action="leave out --tasks and --stage-input")
+        done, notes = api.survey_submit(request, dry_run=dry_run)
+        for note in notes:
+            say(f"note: {note}")
+        show_submitted(done, as_json=json)
         return
     if dry_run:
         _show_plan(api.survey_plan(request), as_json=json)
