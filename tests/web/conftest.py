@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -15,12 +16,20 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 KEYS = {"Tab": 9, "Enter": 13, " ": 32}
 
 
+def _high(pipe):
+    raised = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in pipe)
+    for end in pipe:
+        os.close(end)
+    return raised
+
+
 class Browser:
     """One page.  ``requests`` are the addresses it asked for, ``console`` what it complained about."""
 
     def __init__(self, profile):
-        here_read, there_write = os.pipe()
-        there_read, here_write = os.pipe()
+        # Numbers from 10 on: the shell's redirections to 3 and 4 must not close one of these first.
+        here_read, there_write = _high(os.pipe())
+        there_read, here_write = _high(os.pipe())
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
                  "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]  # fmt: skip
         # The browser reads commands from descriptor 3 and writes answers to 4.
@@ -63,7 +72,9 @@ class Browser:
         while b"\0" not in self._left:
             ready, _, _ = select.select([self._in], [], [], max(until - time.monotonic(), 0))
             assert ready, "the browser does not answer"
-            self._left += os.read(self._in, 1 << 16)
+            more = os.read(self._in, 1 << 16)
+            assert more, "the browser has ended"
+            self._left += more
         text, _, self._left = self._left.partition(b"\0")
         found = json.loads(text)
         if found.get("method") == "Network.requestWillBeSent":
