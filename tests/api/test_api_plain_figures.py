@@ -69,6 +69,13 @@ def cms(tmp_path_factory) -> Path:
     return make_dimuon(tmp_path_factory.mktemp("cms") / "dimuon.root", events=200)
 
 
+@pytest.fixture
+def as_measured(monkeypatch):
+    """As if an experiment had written the generated files."""
+    monkeypatch.setattr("femtobarn.run.plan.TOY_TITLE", "the title of no tree")
+
+
+@pytest.mark.usefixtures("as_measured")
 def test_a_figure_for_each_histogram_and_region(drawn, cms):
     found = drawn([f"pairs={cms}"], "Muon_pt")
     assert set(found) == {"n", "n_many", "plane"}
@@ -82,6 +89,7 @@ def test_a_figure_for_each_histogram_and_region(drawn, cms):
     assert {item["label"] for item in found.values()} == {"CMS Open Data"}
 
 
+@pytest.mark.usefixtures("as_measured")
 def test_data_are_points_over_the_others(drawn, atlas):
     found = drawn([f"data={atlas}/data.root", f"ZZ={atlas}/ZZ.root"], "lep_pt")
     assert sum(found["n"]["data"]["values"]) > 0
@@ -93,6 +101,11 @@ def test_toys_are_called_toys(drawn, atlas):
     assert drawn([f"{atlas}/fileset.json"], "lep_pt")["n"]["label"] == "femtobarn toy simulation"
 
 
+def test_generated_files_are_toys_without_their_fileset(drawn, atlas):
+    assert drawn([f"data={atlas}/data.root"], "lep_pt")["n"]["label"] == "femtobarn toy simulation"
+
+
+@pytest.mark.usefixtures("as_measured")
 def test_a_release_states_its_energy(drawn, cms):
     assert drawn([f"pairs={cms}"], "Muon_pt", release="cms-run1")["n"]["label"] == "CMS Open Data, √s = 8 TeV"
 
