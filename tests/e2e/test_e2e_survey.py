@@ -172,7 +172,7 @@ def test_the_shipped_configuration_says_why_it_makes_no_histogram(shared, tmp_pa
 #: Two of the bumps lie where no cut spectrum shows them: on top of the peak, and beyond the first gap.
 BUMPS = (
     ("physlite", ()), ("physlite-rntuple", ()), ("physlite", ("mass=160", "signal=400", "events=6000")),
-    ("physlite", ("mass=400", "signal=60", "events=6000")),
+    ("physlite", ("mass=400", "signal=120")),
 )  # fmt: skip
 
 

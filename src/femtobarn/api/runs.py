@@ -283,15 +283,21 @@ def _default_out(name: str) -> str:
     return f"runs/{name}-{dt.datetime.now().astimezone():%Y%m%d-%H%M%S}"
 
 
+def _holds_other_things(path: Path) -> bool:
+    """Whether files lie there that no run puts down before its manifest (selected events may be first)."""
+    ours = ("run.lock", "plan.json", REMOTE_NOTE, "parsed_data")
+    return path.is_dir() and any(
+        item.name not in ours and not (item.name.startswith(".") and item.suffix == ".tmp")
+        for item in path.iterdir()
+    )
+
+
 def _check_existing(folder: RunDirectory, resolved: Resolved) -> str:
     """Refuse a directory that holds something else; the salt of the run's keys otherwise."""
     if resolved.fresh:
         return secrets.token_hex(8)
     if not folder.manifest_path.exists():
-        # Selected events that a run begins with may lie there before it.
-        known = (REMOTE_NOTE, "parsed_data")
-        there = folder.path.is_dir() and any(item.name not in known for item in folder.path.iterdir())
-        if there and not slice_folders(folder.path):
+        if _holds_other_things(folder.path) and not slice_folders(folder.path):
             raise UsageError("the directory is not empty and holds no run", where=str(folder.path),
                              action="choose another --out")  # fmt: skip
         return ""
