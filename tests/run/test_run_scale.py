@@ -81,7 +81,8 @@ def facts(ref, schemas):
     branches = {f"branch_{i}": 1000 + i for i in range(40)} | {"x": 10**6, "w": 10**6, "event": 10**6}
     number = ref.url
     return {"schema": "raw", "tree": "t", "entries": 300_000, "uuid": number, "size": 10**8,
-            "clusters": list(range(0, 300_001, 50_000)), "columns": True, "toy": False, "branch_bytes": branches}
+            "clusters": list(range(0, 300_001, 50_000)), "columns": True, "toy": False,
+            "branch_bytes": branches}
 
 plan._facts = facts
 analysis = find_analysis(sys.argv[1])
