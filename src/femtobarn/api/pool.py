@@ -29,4 +29,11 @@ def in_pool(work: Callable[[Item], Made], items: Sequence[Item], *, workers: int
         os.environ.setdefault(name, value)
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(count, mp_context=context) as pool:
-        return list(pool.map(work, items, chunksize=max(1, min(8, len(items) // (4 * count)))))
+        queue = pool._call_queue  # type: ignore[attr-defined]  # noqa: SLF001
+        try:
+            return list(pool.map(work, items, chunksize=max(1, min(8, len(items) // (4 * count)))))
+        except BaseException:
+            # A stop reaches the workers, too; work that nobody takes any more must not hold up the end.
+            queue.cancel_join_thread()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
