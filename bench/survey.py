@@ -121,7 +121,7 @@ def main() -> None:
         "peak_rss_mb": round(few["peak_rss_mb"]),
         "peak_rss_ratio_at_6x": round(many["peak_rss_mb"] / few["peak_rss_mb"], 3),
         "ratio": ratios([one * asked.events for one in marginal], [quoted] * asked.repeat),
-        "identical": "no: the predecessor's spectra are wrong",
+        "identical": "no: the predecessor's spectra are wrong; one repetition",
     }
     keep([row])
     print(json.dumps(row, indent=1))
