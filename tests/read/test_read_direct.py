@@ -123,3 +123,13 @@ def test_blocks_must_fit():
         unpack_blocks(
             np.frombuffer(b"??\x01\x03\x00\x00\x03\x00\x00abc", dtype=np.uint8), np.empty(3, np.uint8)
         )
+
+
+def test_titles_of_branches_are_those_that_uproot_finds(shared):
+    path = shared("data/D/DYto2E.root")
+    source = open_source(FileRef(str(path), tree="Events"))
+    assert isinstance(source, PlainTree)
+    with uproot.open(path) as file:
+        titles = {name: branch.title for name, branch in file["Events"].items()}
+    assert {name: source.branch_title(name) for name in source.branches} == titles
+    assert any(len(title) > 20 for title in titles.values())

@@ -127,6 +127,16 @@ class DirectTree:
         """Compressed bytes of a branch."""
         return int(self._rows[name][5])
 
+    def branch_title(self, name: str) -> str:
+        """What the file says about a branch; the title lies right behind the name."""
+        at = int(self._rows[name][1] + self._rows[name][2])
+        length = self._raw[at]
+        at += 1
+        if length == 255:
+            (length,) = struct.unpack_from(">I", self._raw, at)
+            at += 4
+        return self._raw[at : at + length].decode("utf-8", "replace")
+
     def edges(self, names: Sequence[str]) -> list[int]:
         """Entry numbers where all of these branches begin a new basket, with both ends of the tree."""
         common: set[int] | None = None

@@ -84,7 +84,7 @@ class PlainTree:
         return self._general
 
     def branch_title(self, branch: str) -> str:
-        return self.general().branch_title(branch)
+        return self._direct.branch_title(branch)
 
     def clusters(self, branches: Sequence[str] = ()) -> list[int]:
         with reading(self.ref.url, ": its clusters"):
