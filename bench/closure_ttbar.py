@@ -11,8 +11,8 @@ import numpy as np
 
 from femtobarn import api
 from femtobarn.samples.ttbar import make_ttbar
-from femtobarn.stats.full_fit import load_model
-from femtobarn.stats.toy_study import toys
+from femtobarn.stats.histfactory.full_fit import load_model
+from femtobarn.stats.histfactory.toy_study import toys
 
 
 def main(n: int = 200, seed: int = 11) -> None:

@@ -82,8 +82,14 @@ def made_workspace(path: Path) -> Path:
     """A model of the Grand Challenge's size: 2 channels, 11 bins, 5 samples, 11 systematics."""
     import numpy as np
 
-    from femtobarn.stats.build import ChannelSpec, SampleSpec, SystematicSpec, WorkspaceSpec, build_workspace
-    from femtobarn.stats.workspace import write_workspace
+    from femtobarn.stats.histfactory.build import (
+        ChannelSpec,
+        SampleSpec,
+        SystematicSpec,
+        WorkspaceSpec,
+        build_workspace,
+    )
+    from femtobarn.stats.histfactory.workspace import write_workspace
 
     generator = np.random.Generator(np.random.Philox(key=34))
     channels = []

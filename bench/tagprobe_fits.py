@@ -91,9 +91,9 @@ def main() -> None:
     import numpy as np
     from rows import keep
 
-    from femtobarn.stats.passfail import Spectra
-    from femtobarn.stats.passfail_fit import fit_pass_fail
-    from femtobarn.stats.passfail_toys import truth
+    from femtobarn.stats.passfail.fit import fit_pass_fail
+    from femtobarn.stats.passfail.likelihood import Spectra
+    from femtobarn.stats.passfail.toys import truth
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--peer-python", required=True)

@@ -11,7 +11,7 @@ import pytest
 from femtobarn import api
 from femtobarn.cli.fit_options import parse_options
 from femtobarn.errors import FemtobarnError, UsageError
-from femtobarn.stats.full_fit import FitOptions
+from femtobarn.stats.histfactory.full_fit import FitOptions
 
 NOTHING = dict.fromkeys(
     (

@@ -228,7 +228,7 @@ def test_a_request_that_fails_is_exit_one_and_the_rest_is_there(cli, model, undr
     def fails(*_args: object, **_more: object):
         raise FitError("no way")
 
-    monkeypatch.setattr("femtobarn.stats.full_fit.limit", fails)
+    monkeypatch.setattr("femtobarn.stats.histfactory.full_fit.limit", fails)
     answer = cli("fit", model, "--limit", "--significance", "--out", "out")
     assert answer.code == 1
     assert "warning: limit: no way" in answer.err

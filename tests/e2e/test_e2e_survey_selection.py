@@ -421,9 +421,9 @@ def test_a_file_that_comes_back_is_read_on_the_next_try(tmp_path, monkeypatch):
     file = nano(tmp_path / "a.root")
     whole = file.read_bytes()
     file.write_bytes(whole[:5000])
-    from femtobarn.api import surveys
+    from femtobarn.api.surveys import verbs
 
-    original, tries = surveys.run, []
+    original, tries = verbs.run, []
 
     def mended(*arguments, **options):
         tries.append(1)
@@ -431,7 +431,7 @@ def test_a_file_that_comes_back_is_read_on_the_next_try(tmp_path, monkeypatch):
             file.write_bytes(whole)
         return original(*arguments, **options)
 
-    monkeypatch.setattr(surveys, "run", mended)
+    monkeypatch.setattr(verbs, "run", mended)
     path, _ = run(tmp_path, [file], parsing_task_config={"count_retries_failed_files": 2})
     assert len(tries) == 2
     assert cuts(path)["all"] == EVENTS

@@ -20,7 +20,7 @@ from femtobarn.errors import ConfigError, LossError
 from femtobarn.export.root import read_root
 from femtobarn.hists import read_hists
 from femtobarn.run.directory import RunDirectory
-from femtobarn.stats.build import build_workspace
+from femtobarn.stats.histfactory.build import build_workspace
 
 Shared = Callable[[str], Path]
 NANO = "NanoAODv5_sample.root"

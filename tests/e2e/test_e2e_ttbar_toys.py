@@ -16,8 +16,8 @@ from femtobarn.errors import LossError, UsageError
 from femtobarn.export.root import read_root
 from femtobarn.hists import read_hists
 from femtobarn.samples.ttbar import make_ttbar
-from femtobarn.stats.full_fit import FitOptions, load_model
-from femtobarn.stats.toy_study import toys
+from femtobarn.stats.histfactory.full_fit import FitOptions, load_model
+from femtobarn.stats.histfactory.toy_study import toys
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from femtobarn.export.datacard import export_datacard, legal_names, read_datacar
 from femtobarn.export.hepdata import export_hepdata
 from femtobarn.export.pyhf import export_pyhf
 from femtobarn.stats import Model, fit, read_workspace
-from femtobarn.stats.build import ChannelAxis
-from femtobarn.stats.transform import correlate
-from femtobarn.stats.workspace_reader import parse_workspace
+from femtobarn.stats.histfactory.build import ChannelAxis
+from femtobarn.stats.histfactory.transform import correlate
+from femtobarn.stats.histfactory.workspace_reader import parse_workspace
 
 
 @pytest.fixture

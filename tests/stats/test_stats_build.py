@@ -8,7 +8,7 @@ import pytest
 
 from femtobarn.errors import ConfigError, UsageError
 from femtobarn.stats import Model, fit
-from femtobarn.stats.build import (
+from femtobarn.stats.histfactory.build import (
     ChannelSpec,
     NormFactorSpec,
     SampleSpec,
@@ -16,8 +16,8 @@ from femtobarn.stats.build import (
     WorkspaceSpec,
     build_workspace,
 )
-from femtobarn.stats.smoothing import smooth_353qh_twice, smooth_variation
-from femtobarn.stats.transform import (
+from femtobarn.stats.histfactory.smoothing import smooth_353qh_twice, smooth_variation
+from femtobarn.stats.histfactory.transform import (
     correlate,
     decorrelate,
     prune,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from femtobarn.export.th1 import read_1d
-from femtobarn.stats.bump import Injection, SpectrumToSearch, search, search_all, tail_probability
-from femtobarn.stats.spectrum import basis, choose_background, fit_many
+from femtobarn.stats.bumps.search import Injection, SpectrumToSearch, search, search_all, tail_probability
+from femtobarn.stats.bumps.spectrum import basis, choose_background, fit_many
 
 EDGES = 100.0 + 20.0 * np.arange(61)
 CENTRES = (EDGES[1:] + EDGES[:-1]) / 2

@@ -12,8 +12,8 @@ import yaml
 
 from femtobarn.errors import ConfigError, DataError, FemtobarnError
 from femtobarn.stats import Model, fit, profile
-from femtobarn.stats.cabinetry import load_cabinetry
-from femtobarn.stats.template_input import rebin
+from femtobarn.stats.histfactory.cabinetry import load_cabinetry
+from femtobarn.stats.histfactory.template_input import rebin
 
 
 def differences(mine, theirs, path=""):

@@ -22,9 +22,9 @@ from femtobarn.stats import (
     scan2d,
     significance,
 )
-from femtobarn.stats.goodness import log_chi2_tail
-from femtobarn.stats.testing import BANDS, asymptotic_cls, expected_log_cls
-from femtobarn.stats.workspace_reader import parse_workspace
+from femtobarn.stats.histfactory.goodness import log_chi2_tail
+from femtobarn.stats.histfactory.testing import BANDS, asymptotic_cls, expected_log_cls
+from femtobarn.stats.histfactory.workspace_reader import parse_workspace
 
 ZOO = [
     ("shapesys_2bin", "m"),

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from femtobarn.stats import Model
-from femtobarn.stats.likelihood import Likelihood, split
-from femtobarn.stats.workspace_reader import parse_workspace
+from femtobarn.stats.histfactory.likelihood import Likelihood, split
+from femtobarn.stats.histfactory.workspace_reader import parse_workspace
 
 ZOO = [
     ("shapesys_2bin", "m"),
@@ -97,7 +97,7 @@ def test_factors_of_exactly_zero_keep_exact_derivatives(zoo):
 
 def test_splitting_by_channel_changes_nothing(zoo, monkeypatch):
     model, truth = zoo("all_modifiers", "m")
-    monkeypatch.setattr("femtobarn.stats.likelihood._DENSE", 0)
+    monkeypatch.setattr("femtobarn.stats.histfactory.likelihood._DENSE", 0)
     blocks = split(model.templates, list(model.bins.values()))
     assert len(blocks) == 2
     other = Likelihood.of(model.templates, blocks, model.constraints, model.data(None))

@@ -7,10 +7,10 @@ import pytest
 from scipy import integrate
 
 from femtobarn.errors import FitError, UsageError
-from femtobarn.stats.mass_choice import choose_order, fit_background, spurious_signal
-from femtobarn.stats.mass_fit import MassFitOptions, fit_mass, fit_mass_counts
-from femtobarn.stats.mass_model import MassModel, background_model
-from femtobarn.stats.shapes import (
+from femtobarn.stats.masses.choice import choose_order, fit_background, spurious_signal
+from femtobarn.stats.masses.fit import MassFitOptions, fit_mass, fit_mass_counts
+from femtobarn.stats.masses.model import MassModel, background_model
+from femtobarn.stats.shapes.basic import (
     Cells,
     DoubleCrystalBall,
     Exponential,

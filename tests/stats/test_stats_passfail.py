@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from femtobarn.errors import DataError, UsageError
-from femtobarn.stats.bin_shapes import CrystalTail, Folded, Smeared, Smooth
 from femtobarn.stats.minimise import minimise
-from femtobarn.stats.passfail import Spectra
-from femtobarn.stats.passfail_fit import PassFailOptions, build_model, fit_pass_fail, missing_curvature
-from femtobarn.stats.passfail_models import BACKGROUNDS, RESONANCES, SIGNALS, Template, background, signal
-from femtobarn.stats.passfail_toys import truth
-from femtobarn.stats.peak_shapes import Voigt
-from femtobarn.stats.shapes import Cells, differences, neighbours, probabilities
+from femtobarn.stats.passfail.fit import PassFailOptions, build_model, fit_pass_fail, missing_curvature
+from femtobarn.stats.passfail.likelihood import Spectra
+from femtobarn.stats.passfail.models import BACKGROUNDS, RESONANCES, SIGNALS, Template, background, signal
+from femtobarn.stats.passfail.toys import truth
+from femtobarn.stats.shapes.basic import Cells, differences, neighbours, probabilities
+from femtobarn.stats.shapes.binned import CrystalTail, Folded, Smeared, Smooth
+from femtobarn.stats.shapes.peaks import Voigt
 
 EDGES = np.linspace(60.0, 120.0, 61)
 Z = RESONANCES["Z"]

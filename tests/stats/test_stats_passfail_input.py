@@ -10,7 +10,7 @@ import uhi.io.zip
 import uproot
 
 from femtobarn.errors import DataError
-from femtobarn.stats.passfail_input import (
+from femtobarn.stats.passfail.input import (
     chosen_bins,
     number_text,
     read_probe_sets,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
-from femtobarn.stats.peak_shapes import CmsShape, Voigt, chebyshev_basis
-from femtobarn.stats.shapes import Cells, probabilities
+from femtobarn.stats.shapes.basic import Cells, probabilities
+from femtobarn.stats.shapes.peaks import CmsShape, Voigt, chebyshev_basis
 
 EDGES = np.linspace(50.0, 130.0, 81)
 SHAPES = [

@@ -7,9 +7,9 @@ import pytest
 
 from femtobarn.errors import ConfigError, UsageError
 from femtobarn.stats import Model
-from femtobarn.stats.full_fit import FitOptions, fit_workspace, load_model, run_fit
-from femtobarn.stats.patch import apply_patch, apply_patch_file
-from femtobarn.stats.workspace_reader import parse_workspace
+from femtobarn.stats.histfactory.full_fit import FitOptions, fit_workspace, load_model, run_fit
+from femtobarn.stats.histfactory.patch import apply_patch, apply_patch_file
+from femtobarn.stats.histfactory.workspace_reader import parse_workspace
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from femtobarn.errors import UsageError
-from femtobarn.stats.passfail import Spectra
-from femtobarn.stats.scale_factors import (
+from femtobarn.stats.passfail.likelihood import Spectra
+from femtobarn.stats.passfail.scale_factors import (
     Efficiency,
     combine,
     count_efficiency,

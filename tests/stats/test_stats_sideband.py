@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from femtobarn.stats.sideband import subtract_sidebands
+from femtobarn.stats.passfail.sideband import subtract_sidebands
 
 EDGES = np.linspace(50, 130, 81)
 CENTRES = 0.5 * (EDGES[1:] + EDGES[:-1])

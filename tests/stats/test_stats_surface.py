@@ -20,11 +20,13 @@ VERBS = "fit profile ranking scan hypotest limit significance goodness_of_fit to
 
 
 def test_functions_are_not_hidden_by_modules_of_their_name():
-    code = "import sys, femtobarn.stats.full_fit, femtobarn.stats as s\n"
+    code = "import sys, femtobarn.stats.histfactory.full_fit, femtobarn.stats as s\n"
     code += "assert all(callable(getattr(s, name)) for name in sys.argv[1].split())"
     subprocess.run([sys.executable, "-c", code, VERBS], check=True)
 
 
 def test_one_interval_does_not_load_the_engine():
-    code = "import sys, femtobarn.stats.intervals; assert 'femtobarn.stats.model' not in sys.modules"
+    code = (
+        "import sys, femtobarn.stats.intervals; assert 'femtobarn.stats.histfactory.model' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from femtobarn.stats import Model, fit, goodness_of_fit, hypotest, throw, toy_hypotest, toys
-from femtobarn.stats.transform import correlate
-from femtobarn.stats.workspace_reader import parse_workspace
+from femtobarn.stats.histfactory.transform import correlate
+from femtobarn.stats.histfactory.workspace_reader import parse_workspace
 
 
 @pytest.fixture

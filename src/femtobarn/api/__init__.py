@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from femtobarn.api.batch import Submitted, resubmit, submit
-    from femtobarn.api.benchmark import TtbarBench, ttbar_bench
-    from femtobarn.api.bumpnet import check_bumpnet
     from femtobarn.api.caching import CacheRoom, cache_list, cache_prune, cache_verify
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
     from femtobarn.api.delivering import Delivered, DeliveryOptions, brings_code, deliver, explain_delivery
@@ -38,22 +36,23 @@ if TYPE_CHECKING:
     )
     from femtobarn.api.fitting import fit, fit_directory
     from femtobarn.api.inputs import Request
-    from femtobarn.api.refrun import (
+    from femtobarn.api.refrun.fetching import refrun_fetch
+    from femtobarn.api.refrun.records import RecordSources
+    from femtobarn.api.refrun.verbs import (
         JobDone,
         SuggestRequest,
         refrun_evaluate,
         refrun_promote,
         refrun_suggest,
     )
-    from femtobarn.api.refrun_fetching import refrun_fetch
-    from femtobarn.api.refrun_records import RecordSources
     from femtobarn.api.results import OpenRun, open_run, plot, report
     from femtobarn.api.runs import Finished, estimated, merge, plan, resume, run, status
     from femtobarn.api.samples import MadeSamples, data_list, data_make
-    from femtobarn.api.searching import search_bumps
     from femtobarn.api.serving import serve, serve_servicex
     from femtobarn.api.starter import new
-    from femtobarn.api.surveys import (
+    from femtobarn.api.surveys.bumpnet import check_bumpnet
+    from femtobarn.api.surveys.searching import search_bumps
+    from femtobarn.api.surveys.verbs import (
         SurveyPlan,
         SurveyRequest,
         later_steps,
@@ -65,7 +64,17 @@ if TYPE_CHECKING:
         survey_plan,
         survey_submit,
     )
-    from femtobarn.api.tagprobe import (
+    from femtobarn.api.tagprobe.fitting import (
+        fit_probes,
+        is_probe_run,
+        probe_copy,
+        refit_bin,
+        run_fitter,
+        tnp_closure,
+    )
+    from femtobarn.api.tagprobe.querying import dataset_query
+    from femtobarn.api.tagprobe.tools import merge_parquet, migrate_pickle, prepare_histograms, unprocessed
+    from femtobarn.api.tagprobe.verbs import (
         Resources,
         TnpPlan,
         TnpRequest,
@@ -75,18 +84,9 @@ if TYPE_CHECKING:
         tnp_values,
         trigger_workflow,
     )
-    from femtobarn.api.tagprobe_fits import (
-        fit_probes,
-        is_probe_run,
-        probe_copy,
-        refit_bin,
-        run_fitter,
-        tnp_closure,
-    )
-    from femtobarn.api.tnp_query import dataset_query
-    from femtobarn.api.tnp_tools import merge_parquet, migrate_pickle, prepare_histograms, unprocessed
-    from femtobarn.api.training import TtbarTrained, ttbar_train
-    from femtobarn.api.ttbar import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
+    from femtobarn.api.ttbar.benchmark import TtbarBench, ttbar_bench
+    from femtobarn.api.ttbar.training import TtbarTrained, ttbar_train
+    from femtobarn.api.ttbar.verbs import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
 
 _WHERE: Final = {
     "Lookup": "fetching",
@@ -97,22 +97,22 @@ _WHERE: Final = {
     "Demos": "demos",
     "Exported": "exporting",
     "Finished": "runs",
-    "JobDone": "refrun",
+    "JobDone": "refrun.verbs",
     "MadeSamples": "samples",
     "OpenRun": "results",
     "Probed": "files",
-    "RecordSources": "refrun_records",
+    "RecordSources": "refrun.records",
     "Request": "inputs",
-    "Resources": "tagprobe",
-    "TnpPlan": "tagprobe",
-    "TnpRequest": "tagprobe",
-    "TtbarBench": "benchmark",
-    "TtbarTrained": "training",
-    "TtbarFileset": "ttbar",
-    "Validated": "ttbar",
-    "SuggestRequest": "refrun",
-    "SurveyPlan": "surveys",
-    "SurveyRequest": "surveys",
+    "Resources": "tagprobe.verbs",
+    "TnpPlan": "tagprobe.verbs",
+    "TnpRequest": "tagprobe.verbs",
+    "TtbarBench": "ttbar.benchmark",
+    "TtbarTrained": "ttbar.training",
+    "TtbarFileset": "ttbar.verbs",
+    "Validated": "ttbar.verbs",
+    "SuggestRequest": "refrun.verbs",
+    "SurveyPlan": "surveys.verbs",
+    "SurveyRequest": "surveys.verbs",
     "Submitted": "batch",
     "analysis_of": "checking",
     "brings_code": "delivering",
@@ -129,13 +129,13 @@ _WHERE: Final = {
     "data_snapshot": "fetching",
     "Preprocessed": "files",
     "data_preprocess": "files",
-    "check_bumpnet": "bumpnet",
+    "check_bumpnet": "surveys.bumpnet",
     "data_files": "files",
     "data_fileset": "files",
     "data_list": "samples",
     "data_make": "samples",
     "data_probe": "files",
-    "dataset_query": "tnp_query",
+    "dataset_query": "tagprobe.querying",
     "deliver": "delivering",
     "demo": "demos",
     "explain_delivery": "delivering",
@@ -143,27 +143,27 @@ _WHERE: Final = {
     "export": "exporting",
     "fit": "fitting",
     "fit_directory": "fitting",
-    "stage_of": "surveys",
-    "survey_parsing": "surveys",
-    "fit_probes": "tagprobe_fits",
-    "is_probe_run": "tagprobe_fits",
-    "probe_copy": "tagprobe_fits",
-    "refit_bin": "tagprobe_fits",
-    "run_fitter": "tagprobe_fits",
-    "tnp_closure": "tagprobe_fits",
-    "later_steps": "surveys",
+    "stage_of": "surveys.verbs",
+    "survey_parsing": "surveys.verbs",
+    "fit_probes": "tagprobe.fitting",
+    "is_probe_run": "tagprobe.fitting",
+    "probe_copy": "tagprobe.fitting",
+    "refit_bin": "tagprobe.fitting",
+    "run_fitter": "tagprobe.fitting",
+    "tnp_closure": "tagprobe.fitting",
+    "later_steps": "surveys.verbs",
     "merge": "runs",
-    "merge_parquet": "tnp_tools",
-    "migrate_pickle": "tnp_tools",
+    "merge_parquet": "tagprobe.tools",
+    "migrate_pickle": "tagprobe.tools",
     "new": "starter",
     "open_run": "results",
     "plan": "runs",
     "plot": "results",
-    "prepare_histograms": "tnp_tools",
-    "refrun_evaluate": "refrun",
-    "refrun_fetch": "refrun_fetching",
-    "refrun_promote": "refrun",
-    "refrun_suggest": "refrun",
+    "prepare_histograms": "tagprobe.tools",
+    "refrun_evaluate": "refrun.verbs",
+    "refrun_fetch": "refrun.fetching",
+    "refrun_promote": "refrun.verbs",
+    "refrun_suggest": "refrun.verbs",
     "report": "results",
     "resubmit": "batch",
     "resume": "runs",
@@ -171,25 +171,25 @@ _WHERE: Final = {
     "run_schema": "checking",
     "serve": "serving",
     "serve_servicex": "serving",
-    "search_bumps": "searching",
+    "search_bumps": "surveys.searching",
     "status": "runs",
-    "shows_progress": "surveys",
-    "survey": "surveys",
-    "survey_again": "surveys",
-    "survey_plan": "surveys",
-    "survey_submit": "surveys",
+    "shows_progress": "surveys.verbs",
+    "survey": "surveys.verbs",
+    "survey_again": "surveys.verbs",
+    "survey_plan": "surveys.verbs",
+    "survey_submit": "surveys.verbs",
     "submit": "batch",
     "target_names": "export_targets",
-    "tnp": "tagprobe",
-    "tnp_columns": "tagprobe",
-    "tnp_plan": "tagprobe",
-    "tnp_values": "tagprobe",
-    "trigger_workflow": "tagprobe",
-    "ttbar_bench": "benchmark",
-    "ttbar_train": "training",
-    "ttbar_fileset": "ttbar",
-    "ttbar_validate": "ttbar",
-    "unprocessed": "tnp_tools",
+    "tnp": "tagprobe.verbs",
+    "tnp_columns": "tagprobe.verbs",
+    "tnp_plan": "tagprobe.verbs",
+    "tnp_values": "tagprobe.verbs",
+    "trigger_workflow": "tagprobe.verbs",
+    "ttbar_bench": "ttbar.benchmark",
+    "ttbar_train": "ttbar.training",
+    "ttbar_fileset": "ttbar.verbs",
+    "ttbar_validate": "ttbar.verbs",
+    "unprocessed": "tagprobe.tools",
 }
 
 __all__ = [

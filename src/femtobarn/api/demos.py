@@ -179,8 +179,8 @@ def _run(name: str, job: Demo, folder: Path, progress: Callable[[Plan], Progress
 
 def _refrun(job: Demo, folder: Path) -> str:
     """A question about the last run of the samples; not an event loop, so a road of its own."""
-    from femtobarn.api.refrun import SuggestRequest, refrun_suggest
-    from femtobarn.api.refrun_records import RecordSources
+    from femtobarn.api.refrun.records import RecordSources
+    from femtobarn.api.refrun.verbs import SuggestRequest, refrun_suggest
 
     where = _samples("refrun", job, folder / "samples" / "refrun").parent
     truth = read_json(where / "truth.json")

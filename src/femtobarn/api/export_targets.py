@@ -51,12 +51,14 @@ TARGETS: Final = (
     Target("pyhf", f"{_HERE}:to_pyhf", ".json", "the likelihood as a pyhf workspace"),
     Target("datacard", f"{_HERE}:to_datacard", "", "the likelihood as a Combine datacard with its shapes"),
     Target("hepdata", f"{_HERE}:to_hepdata", "", "a HEPData submission: yields, correlations, likelihood"),
-    Target("bumpnet", "femtobarn.api.bumpnet:to_bumpnet", "", "spectra for BumpNet", analysis="survey"),
+    Target(
+        "bumpnet", "femtobarn.api.surveys.bumpnet:to_bumpnet", "", "spectra for BumpNet", analysis="survey"
+    ),
     Target("json", f"{_HERE}:to_json", ".json", "histograms of a run, or yields of a model, as rows"),
     Target("root", f"{_HERE}:to_root", ".root", "histograms of a run as TH1D with variances and flow bins"),
     Target("csv", f"{_HERE}:to_csv", ".csv", "the same as a table"),
     *(
-        Target(name, f"femtobarn.api.exporting_probes:to_{name}", suffix, about, analysis=analysis)
+        Target(name, f"femtobarn.api.tagprobe.exporting:to_{name}", suffix, about, analysis=analysis)
         for name, suffix, about in _SCALE_FACTORS
         for analysis in _PROBES
     ),

@@ -16,8 +16,8 @@ from femtobarn.errors import DataError, StoreError, UsageError, nearest
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json
 
 if TYPE_CHECKING:
-    from femtobarn.stats.fitting import FitResult
-    from femtobarn.stats.full_fit import FitOptions, LoadedModel
+    from femtobarn.stats.histfactory.fitting import FitResult
+    from femtobarn.stats.histfactory.full_fit import FitOptions, LoadedModel
 
 __all__ = [
     "Exported",
@@ -69,7 +69,7 @@ class Source:
 
     def model(self) -> LoadedModel:
         """Its likelihood."""
-        from femtobarn.stats.full_fit import load_model
+        from femtobarn.stats.histfactory.full_fit import load_model
 
         return stored_model(self.path, self.options) if self.manifest else load_model(self.path, self.options)
 
@@ -169,7 +169,7 @@ def _target(to: str, analysis: str) -> Target:
 def to_pyhf(source: Source, out: Path) -> Exported:
     """The likelihood as pyhf JSON; what is read back is checked to be the same function."""
     from femtobarn.export.pyhf import export_pyhf
-    from femtobarn.stats.model import read_workspace
+    from femtobarn.stats.histfactory.model import read_workspace
 
     model = source.model().model
     written = export_pyhf(model, out)
@@ -185,7 +185,7 @@ def to_datacard(source: Source, out: Path) -> Exported:
     import numpy as np
 
     from femtobarn.export.datacard import export_datacard, read_datacard
-    from femtobarn.stats.transform import uncorrelated
+    from femtobarn.stats.histfactory.transform import uncorrelated
 
     model = source.model().model
     card = export_datacard(model, out)
@@ -205,7 +205,7 @@ def to_datacard(source: Source, out: Path) -> Exported:
 def to_hepdata(source: Source, out: Path) -> Exported:
     """A HEPData submission: tables of the fit, correlations and the likelihood."""
     from femtobarn.export.hepdata import export_hepdata
-    from femtobarn.stats.fitting import fit
+    from femtobarn.stats.histfactory.fitting import fit
 
     loaded = source.model()
     notes: list[str] = []
@@ -322,8 +322,8 @@ def _columns(source: Source) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
 
 def _yields(source: Source) -> dict[str, list[Any]]:
     """Observed events, and the expectation with errors before (and after) the fit, a row a bin and sample."""
-    from femtobarn.stats.fitting import fit
-    from femtobarn.stats.tables import observed_table, prefit_covariance, yields_table
+    from femtobarn.stats.histfactory.fitting import fit
+    from femtobarn.stats.histfactory.tables import observed_table, prefit_covariance, yields_table
 
     loaded = source.model()
     model = loaded.model

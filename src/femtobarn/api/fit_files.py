@@ -12,9 +12,9 @@ from femtobarn.errors import StoreError, UsageError
 from femtobarn.run.files import read_json, write_text
 
 if TYPE_CHECKING:
-    from femtobarn.stats.build import ChannelAxis
-    from femtobarn.stats.full_fit import FitOptions, LoadedModel
-    from femtobarn.stats.tables import Table
+    from femtobarn.stats.histfactory.build import ChannelAxis
+    from femtobarn.stats.histfactory.full_fit import FitOptions, LoadedModel
+    from femtobarn.stats.histfactory.tables import Table
 
 __all__ = ["FIT", "FITTER", "fit_drawings", "is_fit", "is_fitter", "stored_model", "write_fit_tables"]
 
@@ -82,7 +82,7 @@ def stored_model(folder: Path, options: FitOptions | None = None) -> LoadedModel
     UsageError
         If the run has none.
     """
-    from femtobarn.stats.full_fit import FitOptions, load_model
+    from femtobarn.stats.histfactory.full_fit import FitOptions, load_model
 
     asked = options or FitOptions()
     path = folder / "workspace.json"
@@ -117,7 +117,7 @@ def _no_model(folder: Path) -> UsageError:
 
 def _axes(folder: Path) -> dict[str, ChannelAxis]:
     """What the bins of each channel mean, from the table of observed events."""
-    from femtobarn.stats.build import ChannelAxis
+    from femtobarn.stats.histfactory.build import ChannelAxis
 
     path = folder / "tables" / "observed.csv"
     if not path.exists():

@@ -15,8 +15,8 @@ from femtobarn.api.outputs import reads_run, writes_run
 from femtobarn.api.results import refit
 from femtobarn.errors import DataError, FitError, UsageError, nearest
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_json, write_text
-from femtobarn.stats.full_fit import FitOptions, FitOutcome, LoadedModel, load_model, run_fit
-from femtobarn.stats.workspace import write_workspace
+from femtobarn.stats.histfactory.full_fit import FitOptions, FitOutcome, LoadedModel, load_model, run_fit
+from femtobarn.stats.histfactory.workspace import write_workspace
 
 __all__ = ["draw_fit", "fit", "fit_directory"]
 

@@ -23,7 +23,7 @@ from femtobarn.run.directory import RunDirectory
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json, write_text
 
 if TYPE_CHECKING:
-    from femtobarn.stats.full_fit import FitOptions
+    from femtobarn.stats.histfactory.full_fit import FitOptions
 
 __all__ = ["OpenRun", "finish", "normalised", "open_run", "plot", "refit", "report"]
 
@@ -193,11 +193,11 @@ def _fit_model(
     spec = analysis.model(stored) if analysis.model is not None else None
     if spec is None:
         return {}
-    from femtobarn.stats.build import build_workspace
-    from femtobarn.stats.full_fit import FitOptions, prepare, run_fit
-    from femtobarn.stats.patch import apply_patch_file
-    from femtobarn.stats.workspace import write_workspace
-    from femtobarn.stats.workspace_reader import parse_workspace
+    from femtobarn.stats.histfactory.build import build_workspace
+    from femtobarn.stats.histfactory.full_fit import FitOptions, prepare, run_fit
+    from femtobarn.stats.histfactory.patch import apply_patch_file
+    from femtobarn.stats.histfactory.workspace import write_workspace
+    from femtobarn.stats.histfactory.workspace_reader import parse_workspace
 
     built = build_workspace(spec)
     workspace = built.workspace
@@ -244,7 +244,7 @@ def _plot(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapp
         paths += save(drawing, target)
     folder.note(figures=names)
     if fitted.get("kind") == "tagprobe":
-        from femtobarn.api.tagprobe_fits import draw_canvases
+        from femtobarn.api.tagprobe.fitting import draw_canvases
 
         paths += draw_canvases(folder.path, fitted, label)
     return paths
@@ -325,7 +325,7 @@ def plot(path: str | Path) -> list[Path]:
 
         return draw_fit(Path(path))
     if is_fitter(Path(path)):
-        from femtobarn.api.tagprobe_fits import draw_probes
+        from femtobarn.api.tagprobe.fitting import draw_probes
 
         return draw_probes(Path(path))
     folder, analysis, stored = load_run(Path(path))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from femtobarn.api.refrun_records import RecordSources
+from femtobarn.api.refrun.records import RecordSources
 from femtobarn.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from femtobarn.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from femtobarn.stats.full_fit import FitOptions
+    from femtobarn.stats.histfactory.full_fit import FitOptions
 
 __all__ = ["model_options", "parse_options"]
 
 
 def parse_options(**flags: Any) -> FitOptions:
     """Options of a fit from the values of the flags, by flag name."""
-    from femtobarn.stats.full_fit import FitOptions
+    from femtobarn.stats.histfactory.full_fit import FitOptions
 
     smooth = _chosen("smooth", flags["smooth"], ("353QH",))
     gof = _chosen("gof", flags["gof"], ("saturated", "toys"))
@@ -58,7 +58,7 @@ def model_options(
     *, measurement: str | None, interp: str | None, channels: str | None, patch: str | None
 ) -> Any:
     """The flags that change a model and ask for nothing; None if none was given."""
-    from femtobarn.stats.full_fit import FitOptions
+    from femtobarn.stats.histfactory.full_fit import FitOptions
 
     asked = FitOptions(
         measurement=measurement,

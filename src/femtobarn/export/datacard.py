@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from femtobarn.errors import ConfigError, DataError
-from femtobarn.stats.model import Model
-from femtobarn.stats.transform import uncorrelated
-from femtobarn.stats.workspace import Channel, Modifier, Sample
+from femtobarn.stats.histfactory.model import Model
+from femtobarn.stats.histfactory.transform import uncorrelated
+from femtobarn.stats.histfactory.workspace import Channel, Modifier, Sample
 
 __all__ = ["Datacard", "DatacardYields", "export_datacard", "legal_names", "read_datacard"]
 

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from femtobarn.stats.build import ChannelAxis
-from femtobarn.stats.fitting import FitResult
-from femtobarn.stats.model import Model
-from femtobarn.stats.tables import Table, prefit_covariance, yields_table
-from femtobarn.stats.transform import uncorrelated
-from femtobarn.stats.workspace import write_workspace
+from femtobarn.stats.histfactory.build import ChannelAxis
+from femtobarn.stats.histfactory.fitting import FitResult
+from femtobarn.stats.histfactory.model import Model
+from femtobarn.stats.histfactory.tables import Table, prefit_covariance, yields_table
+from femtobarn.stats.histfactory.transform import uncorrelated
+from femtobarn.stats.histfactory.workspace import write_workspace
 
 __all__ = ["HepdataExport", "dump", "export_hepdata", "stem"]
 

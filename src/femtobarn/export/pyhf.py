@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from femtobarn.stats.model import Model
-from femtobarn.stats.transform import uncorrelated
-from femtobarn.stats.workspace import Workspace, write_workspace
+from femtobarn.stats.histfactory.model import Model
+from femtobarn.stats.histfactory.transform import uncorrelated
+from femtobarn.stats.histfactory.workspace import Workspace, write_workspace
 
 __all__ = ["PyhfExport", "export_pyhf"]
 

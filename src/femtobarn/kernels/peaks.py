@@ -57,7 +57,7 @@ def _exprel(y: float) -> Any:
 
 @njit(cache=True)
 def double_crystal_ball_integral(x: Any, p: Any) -> Any:
-    """Gaussian core with power-law tails (see :class:`femtobarn.stats.shapes.DoubleCrystalBall`).
+    """Gaussian core with power-law tails (see :class:`femtobarn.stats.shapes.basic.DoubleCrystalBall`).
 
     Parameters
     ----------

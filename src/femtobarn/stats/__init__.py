@@ -9,7 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from femtobarn.stats.build import (
+    from femtobarn.stats.counting import CountingResult, asimov_significance, count
+    from femtobarn.stats.histfactory.build import (
         BuildResult,
         ChannelSpec,
         NormFactorSpec,
@@ -18,21 +19,41 @@ if TYPE_CHECKING:
         WorkspaceSpec,
         build_workspace,
     )
-    from femtobarn.stats.counting import CountingResult, asimov_significance, count
-    from femtobarn.stats.fitting import FitResult, fit, match_result
-    from femtobarn.stats.full_fit import FitOptions, FitOutcome, fit_workspace, load_model, prepare, run_fit
-    from femtobarn.stats.goodness import Goodness, goodness_of_fit
-    from femtobarn.stats.impacts import GroupImpacts, Impact, group_impacts, ranking
+    from femtobarn.stats.histfactory.fitting import FitResult, fit, match_result
+    from femtobarn.stats.histfactory.full_fit import (
+        FitOptions,
+        FitOutcome,
+        fit_workspace,
+        load_model,
+        prepare,
+        run_fit,
+    )
+    from femtobarn.stats.histfactory.goodness import Goodness, goodness_of_fit
+    from femtobarn.stats.histfactory.impacts import GroupImpacts, Impact, group_impacts, ranking
+    from femtobarn.stats.histfactory.likelihood import Data
+    from femtobarn.stats.histfactory.model import Model, read_workspace
+    from femtobarn.stats.histfactory.profiling import (
+        ProfileResult,
+        Scan2DResult,
+        ScanResult,
+        profile,
+        scan,
+        scan2d,
+    )
+    from femtobarn.stats.histfactory.testing import (
+        Hypotest,
+        Limit,
+        Significance,
+        hypotest,
+        limit,
+        significance,
+    )
+    from femtobarn.stats.histfactory.toy_study import ToyCLs, ToyStudy, throw, toy_hypotest, toys
+    from femtobarn.stats.histfactory.workspace import Workspace, write_workspace
     from femtobarn.stats.intervals import ONE_SIGMA, clopper_pearson, garwood, weighted_efficiency
-    from femtobarn.stats.likelihood import Data
-    from femtobarn.stats.mass_choice import choose_order, spurious_signal
-    from femtobarn.stats.mass_fit import MassFitOptions, MassFitResult, fit_mass, fit_mass_counts
-    from femtobarn.stats.model import Model, read_workspace
-    from femtobarn.stats.profiling import ProfileResult, Scan2DResult, ScanResult, profile, scan, scan2d
-    from femtobarn.stats.shape import Estimate, ShapeResult, fit_shape
-    from femtobarn.stats.testing import Hypotest, Limit, Significance, hypotest, limit, significance
-    from femtobarn.stats.toy_study import ToyCLs, ToyStudy, throw, toy_hypotest, toys
-    from femtobarn.stats.workspace import Workspace, write_workspace
+    from femtobarn.stats.masses.choice import choose_order, spurious_signal
+    from femtobarn.stats.masses.fit import MassFitOptions, MassFitResult, fit_mass, fit_mass_counts
+    from femtobarn.stats.strength import Estimate, ShapeResult, fit_shape
 
 __all__ = [
     "ONE_SIGMA",
@@ -100,65 +121,65 @@ __all__ = [
 #: Public name -> module of this package that defines it.
 _HOME: Final = {
     "ONE_SIGMA": "intervals",
-    "BuildResult": "build",
-    "ChannelSpec": "build",
+    "BuildResult": "histfactory.build",
+    "ChannelSpec": "histfactory.build",
     "CountingResult": "counting",
-    "Data": "likelihood",
-    "Estimate": "shape",
-    "FitOptions": "full_fit",
-    "FitOutcome": "full_fit",
-    "FitResult": "fitting",
-    "Goodness": "goodness",
-    "GroupImpacts": "impacts",
-    "Hypotest": "testing",
-    "Impact": "impacts",
-    "Limit": "testing",
-    "MassFitOptions": "mass_fit",
-    "MassFitResult": "mass_fit",
-    "Model": "model",
-    "NormFactorSpec": "build",
-    "ProfileResult": "profiling",
-    "SampleSpec": "build",
-    "Scan2DResult": "profiling",
-    "ScanResult": "profiling",
-    "ShapeResult": "shape",
-    "Significance": "testing",
-    "SystematicSpec": "build",
-    "ToyCLs": "toy_study",
-    "ToyStudy": "toy_study",
-    "Workspace": "workspace",
-    "WorkspaceSpec": "build",
+    "Data": "histfactory.likelihood",
+    "Estimate": "strength",
+    "FitOptions": "histfactory.full_fit",
+    "FitOutcome": "histfactory.full_fit",
+    "FitResult": "histfactory.fitting",
+    "Goodness": "histfactory.goodness",
+    "GroupImpacts": "histfactory.impacts",
+    "Hypotest": "histfactory.testing",
+    "Impact": "histfactory.impacts",
+    "Limit": "histfactory.testing",
+    "MassFitOptions": "masses.fit",
+    "MassFitResult": "masses.fit",
+    "Model": "histfactory.model",
+    "NormFactorSpec": "histfactory.build",
+    "ProfileResult": "histfactory.profiling",
+    "SampleSpec": "histfactory.build",
+    "Scan2DResult": "histfactory.profiling",
+    "ScanResult": "histfactory.profiling",
+    "ShapeResult": "strength",
+    "Significance": "histfactory.testing",
+    "SystematicSpec": "histfactory.build",
+    "ToyCLs": "histfactory.toy_study",
+    "ToyStudy": "histfactory.toy_study",
+    "Workspace": "histfactory.workspace",
+    "WorkspaceSpec": "histfactory.build",
     "asimov_significance": "counting",
-    "build_workspace": "build",
-    "choose_order": "mass_choice",
+    "build_workspace": "histfactory.build",
+    "choose_order": "masses.choice",
     "clopper_pearson": "intervals",
     "count": "counting",
-    "fit": "fitting",
-    "fit_mass": "mass_fit",
-    "fit_mass_counts": "mass_fit",
-    "fit_shape": "shape",
-    "fit_workspace": "full_fit",
+    "fit": "histfactory.fitting",
+    "fit_mass": "masses.fit",
+    "fit_mass_counts": "masses.fit",
+    "fit_shape": "strength",
+    "fit_workspace": "histfactory.full_fit",
     "garwood": "intervals",
-    "goodness_of_fit": "goodness",
-    "group_impacts": "impacts",
-    "hypotest": "testing",
-    "limit": "testing",
-    "load_model": "full_fit",
-    "match_result": "fitting",
-    "prepare": "full_fit",
-    "profile": "profiling",
-    "ranking": "impacts",
-    "read_workspace": "model",
-    "run_fit": "full_fit",
-    "scan": "profiling",
-    "scan2d": "profiling",
-    "significance": "testing",
-    "spurious_signal": "mass_choice",
-    "throw": "toy_study",
-    "toy_hypotest": "toy_study",
-    "toys": "toy_study",
+    "goodness_of_fit": "histfactory.goodness",
+    "group_impacts": "histfactory.impacts",
+    "hypotest": "histfactory.testing",
+    "limit": "histfactory.testing",
+    "load_model": "histfactory.full_fit",
+    "match_result": "histfactory.fitting",
+    "prepare": "histfactory.full_fit",
+    "profile": "histfactory.profiling",
+    "ranking": "histfactory.impacts",
+    "read_workspace": "histfactory.model",
+    "run_fit": "histfactory.full_fit",
+    "scan": "histfactory.profiling",
+    "scan2d": "histfactory.profiling",
+    "significance": "histfactory.testing",
+    "spurious_signal": "masses.choice",
+    "throw": "histfactory.toy_study",
+    "toy_hypotest": "histfactory.toy_study",
+    "toys": "histfactory.toy_study",
     "weighted_efficiency": "intervals",
-    "write_workspace": "workspace",
+    "write_workspace": "histfactory.workspace",
 }
 
 

@@ -18,9 +18,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 import femtobarn
-from femtobarn.api.refrun import SuggestRequest, answer_question, question_of
-from femtobarn.api.refrun_overlay import overlay_svg
-from femtobarn.api.refrun_records import LoadedRecords, RecordSources, load_records
+from femtobarn.api.refrun.overlay import overlay_svg
+from femtobarn.api.refrun.records import LoadedRecords, RecordSources, load_records
+from femtobarn.api.refrun.verbs import SuggestRequest, answer_question, question_of
 from femtobarn.errors import FemtobarnError, UsageError
 
 __all__ = ["create_app"]

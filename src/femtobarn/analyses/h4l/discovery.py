@@ -43,7 +43,7 @@ def _spectra(stored: Stored, observable: str) -> Spectrum:
 def infer(stored: Stored) -> dict[str, Any]:
     """The ``results`` of fit.json: counting in windows, and shape fits of the summed spectrum."""
     from femtobarn.stats.counting import count
-    from femtobarn.stats.shape import fit_shape
+    from femtobarn.stats.strength import fit_shape
 
     shown = _spectra(stored, _fit_observable(stored))
     signal = shown.total(SIGNAL)[0]
@@ -110,7 +110,13 @@ def model(stored: Stored) -> Any:
     Signal strength mu; MC statistics; luminosity, lepton efficiency and ZZ norm as relative errors of
     yields; the lepton momentum scale as shape, where simulation states it.
     """
-    from femtobarn.stats.build import ChannelSpec, NormFactorSpec, SampleSpec, SystematicSpec, WorkspaceSpec
+    from femtobarn.stats.histfactory.build import (
+        ChannelSpec,
+        NormFactorSpec,
+        SampleSpec,
+        SystematicSpec,
+        WorkspaceSpec,
+    )
 
     parameters = stored.parameters
     shown = _spectra(stored, _fit_observable(stored))

@@ -14,7 +14,7 @@ from femtobarn.analysis import Stored
 from femtobarn.plot import Drawing, Label, bars, cutflow, scatter, steps
 from femtobarn.records import TOY_TITLE
 from femtobarn.run.files import read_json
-from femtobarn.stats.search_range import sidebands
+from femtobarn.stats.bumps.span import sidebands
 
 __all__ = ["figures"]
 

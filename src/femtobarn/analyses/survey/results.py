@@ -18,7 +18,7 @@ from femtobarn.export.th1 import Histogram1D, root_file
 from femtobarn.kernels.exact import rounded
 from femtobarn.physics.resonances import RESONANCES, mask_resonances
 from femtobarn.run.files import read_json
-from femtobarn.stats.bump import Injection, SpectrumToSearch, search_all
+from femtobarn.stats.bumps.search import Injection, SpectrumToSearch, search_all
 
 __all__ = ["bumpnet", "files", "headline", "infer", "search", "tables", "verdict"]
 

@@ -14,7 +14,7 @@ from femtobarn.analyses.tagprobe.workflows import RESONANCES, WORKFLOWS, Resonan
 from femtobarn.analysis import Parameters
 from femtobarn.errors import nearest
 from femtobarn.hists import Axis, regular, variable
-from femtobarn.stats.sideband import subtract_sidebands
+from femtobarn.stats.passfail.sideband import subtract_sidebands
 
 __all__ = ["DEFAULT_BINS", "Method", "Sidebands", "TagProbeParameters", "TagTrigger", "file_safe"]
 

@@ -18,7 +18,7 @@ from femtobarn.kernels.jagged import Jagged
 from femtobarn.outcome import Outcome, Shard
 from femtobarn.physics.filterbits import KINDS
 from femtobarn.stats.intervals import weighted_efficiency
-from femtobarn.stats.sideband import subtract_sidebands
+from femtobarn.stats.passfail.sideband import subtract_sidebands
 
 __all__ = ["efficiencies", "files", "headline", "settle", "tables", "verdict", "yields"]
 

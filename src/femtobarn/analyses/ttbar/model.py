@@ -87,7 +87,7 @@ def build(named: Mapping[str, Template], *, bounded: bool = False) -> Any:
     are left out.  ``bounded`` keeps every varied rate from falling below zero: a bin without nominal
     events has no variation, and a one-sided variation (which is mirrored) at most doubles a bin.
     """
-    from femtobarn.stats.build import ChannelAxis, ChannelSpec, NormFactorSpec, WorkspaceSpec
+    from femtobarn.stats.histfactory.build import ChannelAxis, ChannelSpec, NormFactorSpec, WorkspaceSpec
 
     channels = []
     for region, channel in CHANNELS.items():
@@ -106,7 +106,7 @@ def build(named: Mapping[str, Template], *, bounded: bool = False) -> Any:
 
 
 def _sample(named: Mapping[str, Template], region: str, process: str, *, bounded: bool) -> Any:
-    from femtobarn.stats.build import SampleSpec, SystematicSpec
+    from femtobarn.stats.histfactory.build import SampleSpec, SystematicSpec
 
     nominal = named[f"{region}_{process}"]
     systematics = []

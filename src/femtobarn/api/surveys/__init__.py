@@ -1,0 +1,1 @@
+"""Verbs of the mass survey."""

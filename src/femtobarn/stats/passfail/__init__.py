@@ -1,0 +1,1 @@
+"""Efficiencies from passing and failing probes: the simultaneous fit, its models, inputs, scale factors."""
