@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from femtobarn.deliver import cache, placing
-from femtobarn.deliver.delivery import Delivered, Options, SampleResult
+from femtobarn.deliver.delivered import Delivered, Options, SampleResult
 from femtobarn.deliver.endpoints import find_endpoints
 from femtobarn.deliver.spec import Sample, Spec
 from femtobarn.errors import LossError, UsageError
