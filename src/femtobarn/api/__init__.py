@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from femtobarn.api.batch import Submitted, resubmit, submit
     from femtobarn.api.caching import CacheRoom, cache_list, cache_prune, cache_verify
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
+    from femtobarn.api.closing import Finished
     from femtobarn.api.delivering import Delivered, DeliveryOptions, brings_code, deliver, explain_delivery
     from femtobarn.api.demos import Demos, demo
     from femtobarn.api.export_targets import target_names
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
         refrun_suggest,
     )
     from femtobarn.api.results import OpenRun, open_run, plot, report
-    from femtobarn.api.runs import Finished, estimated, merge, plan, resume, run, status
+    from femtobarn.api.runs import estimated, merge, plan, resume, run
     from femtobarn.api.samples import MadeSamples, data_list, data_make
     from femtobarn.api.serving import serve, serve_servicex
     from femtobarn.api.starter import new
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from femtobarn.api.ttbar.benchmark import TtbarBench, ttbar_bench
     from femtobarn.api.ttbar.training import TtbarTrained, ttbar_train
     from femtobarn.api.ttbar.verbs import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
+    from femtobarn.api.watching import status
 
 _WHERE: Final = {
     "Lookup": "fetching",
@@ -96,7 +98,7 @@ _WHERE: Final = {
     "DeliveryOptions": "delivering",
     "Demos": "demos",
     "Exported": "exporting",
-    "Finished": "runs",
+    "Finished": "closing",
     "JobDone": "refrun.verbs",
     "MadeSamples": "samples",
     "OpenRun": "results",
@@ -172,7 +174,7 @@ _WHERE: Final = {
     "serve": "serving",
     "serve_servicex": "serving",
     "search_bumps": "surveys.searching",
-    "status": "runs",
+    "status": "watching",
     "shows_progress": "surveys.verbs",
     "survey": "surveys.verbs",
     "survey_again": "surveys.verbs",
