@@ -13,7 +13,8 @@ import uproot
 from femtobarn import api
 from femtobarn.errors import DataError, UsageError
 from femtobarn.export.egamma import read_egamma
-from femtobarn.stats.passfail.fit import PassFailOptions, fit_pass_fail
+from femtobarn.stats.passfail.building import PassFailOptions
+from femtobarn.stats.passfail.fit import fit_pass_fail
 from femtobarn.stats.passfail.input import read_root_bins
 
 TRUTH = {"bin0": 0.62, "bin1": 0.80, "bin2": 0.91, "bin3": 0.95}
