@@ -100,6 +100,12 @@ def test_one_bin_again_keeps_the_rest_and_its_history(run, tmp_path):
         api.refit_bin(copy, "bin1", starts=["sigma_p"])
 
 
+@pytest.mark.parametrize("verb", [api.status, api.resume], ids=["status", "resume"])
+def test_fits_of_files_are_no_run_in_parts(run, verb):
+    with pytest.raises(UsageError, match="not in parts"):
+        verb(run)
+
+
 def test_another_configuration_needs_fresh(run, tmp_path):
     content = json.loads((run.parent / "FIT.json").read_text())
     content["fit"] |= {"fit_type": "g_exp", "variations": [], "bin": "bin3"}

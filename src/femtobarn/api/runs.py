@@ -416,9 +416,20 @@ def _execution(resolved: Resolved, executor: str, *, process_only: bool) -> dict
     }  # fmt: skip
 
 
+def _of_events(folder: RunDirectory) -> dict[str, Any]:
+    """The manifest of a run over events; directories that hold fits of files have no parts."""
+    manifest = folder.manifest()
+    if "ledger" not in manifest:
+        raise UsageError(
+            f"holds {manifest.get('title') or 'fits'}, made at once and not in parts", where=str(folder.path),
+            action=f"what there is: femtobarn report {folder.path}",
+        )  # fmt: skip
+    return manifest
+
+
 def request_of(folder: RunDirectory, **changes: Any) -> Request:
     """The request behind an existing run."""
-    manifest = folder.manifest()
+    manifest = _of_events(folder)
     config, execution = manifest["config"], manifest["execution"]
     inputs, sizing = config["inputs"], config["sizing"]
     merged: dict[str, Any] = {
@@ -533,7 +544,7 @@ def status(path: str | Path, *, ask_queue: bool = False) -> dict[str, Any]:
     whether a process holds its lock.
     """
     folder = RunDirectory(here(path))
-    manifest = folder.manifest()
+    manifest = _of_events(folder)
     entries = read_ledger(folder.ledger_path)
     for item in slice_folders(folder.path):
         entries |= read_ledger(item / "ledger.jsonl")
