@@ -1,4 +1,4 @@
-"""Where files are kept between runs."""
+"""Where files are kept between runs, and what folders are called."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import uuid
 from pathlib import Path
 
-__all__ = ["atomic_write", "cache_root"]
+__all__ = ["atomic_write", "cache_root", "folder_of"]
 
 
 def cache_root() -> Path:
@@ -15,6 +15,11 @@ def cache_root() -> Path:
     if stated:
         return Path(stated)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "femtobarn"
+
+
+def folder_of(dataset: str) -> str:
+    """A dataset's name as a folder: ``sample/1`` is ``sample_1``."""
+    return dataset.lstrip("/").replace("/", "_")
 
 
 def atomic_write(path: Path, data: bytes) -> None:

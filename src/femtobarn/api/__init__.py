@@ -65,14 +65,10 @@ if TYPE_CHECKING:
         survey_plan,
         survey_submit,
     )
-    from femtobarn.api.tagprobe.fitting import (
-        fit_probes,
-        is_probe_run,
-        probe_copy,
-        refit_bin,
-        run_fitter,
-        tnp_closure,
-    )
+    from femtobarn.api.tagprobe.closure import tnp_closure
+    from femtobarn.api.tagprobe.fitted import is_probe_run
+    from femtobarn.api.tagprobe.fitter import run_fitter
+    from femtobarn.api.tagprobe.fitting import fit_probes, probe_copy, refit_bin
     from femtobarn.api.tagprobe.querying import dataset_query
     from femtobarn.api.tagprobe.tools import merge_parquet, migrate_pickle, prepare_histograms, unprocessed
     from femtobarn.api.tagprobe.verbs import (
@@ -148,11 +144,11 @@ _WHERE: Final = {
     "stage_of": "surveys.verbs",
     "survey_parsing": "surveys.verbs",
     "fit_probes": "tagprobe.fitting",
-    "is_probe_run": "tagprobe.fitting",
+    "is_probe_run": "tagprobe.fitted",
     "probe_copy": "tagprobe.fitting",
     "refit_bin": "tagprobe.fitting",
-    "run_fitter": "tagprobe.fitting",
-    "tnp_closure": "tagprobe.fitting",
+    "run_fitter": "tagprobe.fitter",
+    "tnp_closure": "tagprobe.closure",
     "later_steps": "surveys.verbs",
     "merge": "runs",
     "merge_parquet": "tagprobe.tools",
