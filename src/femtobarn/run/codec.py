@@ -23,7 +23,7 @@ from femtobarn.outcome import CutRow, Outcome, Shard
 
 __all__ = ["decode", "encode"]
 
-_MAGIC: Final = b"FBOUT004"
+_MAGIC: Final = b"FBOUT005"
 _DIGEST_BYTES: Final = 32
 #: Kinds of arrays that may appear: booleans, integers, floats, text.
 _KINDS: Final = "biufU"
@@ -36,13 +36,14 @@ class _Arrays:
 
     def __init__(self) -> None:
         self.entries: list[list[Any]] = []
-        self.chunks: list[bytes] = []
+        self.chunks: list[memoryview] = []
         self.length = 0
 
     def put(self, array: NDArray[Any]) -> int:
         if array.dtype.kind not in _KINDS:
             raise StoreError(f"an outcome cannot hold values of type {array.dtype}")
-        data = np.ascontiguousarray(array).tobytes()
+        # The array's own memory: a survey has too much of it for a copy.
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
         self.entries.append([array.dtype.str, list(array.shape), self.length])
         self.chunks.append(data)
         self.length += len(data)
@@ -79,8 +80,11 @@ def encode(outcome: Outcome) -> bytes:
         },
     }
     text = json.dumps({**header, "arrays": arrays.entries}, separators=(",", ":")).encode()
-    body = b"".join([_MAGIC, len(text).to_bytes(8, "little"), text, *arrays.chunks])
-    return body + hashlib.sha256(body).digest()
+    pieces = [_MAGIC, len(text).to_bytes(8, "little"), text, *arrays.chunks]
+    checksum = hashlib.sha256()
+    for piece in pieces:
+        checksum.update(piece)
+    return b"".join([*pieces, checksum.digest()])
 
 
 def decode(data: bytes, *, part: int) -> Outcome:
