@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -69,10 +69,10 @@ def _settle(figure: Figure) -> None:
         figure.set_layout_engine("none")
 
 
-def save(drawing: Drawing, folder: Path) -> list[Path]:
-    """Write ``NAME.png``, ``NAME.pdf`` and ``NAME.json`` (the numbers drawn); return the paths."""
+def save(drawing: Drawing, folder: Path, kinds: Sequence[str] = ("png", "pdf")) -> list[Path]:
+    """Write ``NAME.KIND`` for every kind, and ``NAME.json`` (the numbers drawn); return the paths."""
     paths = []
-    for kind in ("png", "pdf"):
+    for kind in kinds:
         path = folder / f"{drawing.name}.{kind}"
         write_text(path, drawing.render(kind))
         paths.append(path)
