@@ -40,7 +40,7 @@ class _Arrays:
 
     def __init__(self) -> None:
         self.entries: list[list[Any]] = []
-        self.chunks: list[memoryview] = []
+        self.chunks: list[memoryview | bytes] = []
         self.length = 0
 
     def put(self, array: NDArray[Any]) -> int:
