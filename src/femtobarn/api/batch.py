@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from femtobarn.api.inputs import Request, resolve
+from femtobarn.api.inputs import Request, resolve, takes_request
 from femtobarn.api.outputs import here
 from femtobarn.api.runs import begin_for_batch, request_of
 from femtobarn.errors import FemtobarnError, UsageError
@@ -37,6 +37,7 @@ class Submitted:
     array: Array | None
 
 
+@takes_request
 def submit(request: Request, *, dry_run: bool = False, process_only: bool = False) -> Submitted:
     """Begin a run and hand its slices to a batch system as an array, with a merge behind it.
 

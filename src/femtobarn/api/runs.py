@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import femtobarn
 from femtobarn.analysis import find_analysis
-from femtobarn.api.inputs import Request, Resolved, resolve
+from femtobarn.api.inputs import Request, Resolved, resolve, takes_request
 from femtobarn.api.outputs import here
 from femtobarn.api.results import finish
 from femtobarn.errors import ConfigError, FemtobarnError, LossError, UsageError
@@ -70,12 +70,14 @@ class Finished:
         return self.result.summary.complete
 
 
+@takes_request
 def plan(request: Request) -> tuple[Resolved, Plan]:
     """What would run.  Only metadata is read."""
     resolved = resolve(request)
     return resolved, make_plan(resolved.analysis, resolved.parameters, resolved.datasets, resolved.sizing)
 
 
+@takes_request
 def estimated(request: Request, *, workers: int = 1, like: str | Path | None = None) -> Estimate:
     """What a run would cost on so many workers, from what the fileset or catalogue states; opens no file.
 
@@ -86,6 +88,7 @@ def estimated(request: Request, *, workers: int = 1, like: str | Path | None = N
     return estimate(resolved.datasets, resolved.sizing, workers=workers, speed=speed)
 
 
+@takes_request
 def run(
     request: Request,
     *,
