@@ -119,7 +119,7 @@ class OpenRun:
             rows = {name: found for name, found in content.items() if name != "schema_version"}
             return [table for _, table in sections.cutflows(ReportInputs(self.path.name, cutflow=rows))]
 
-        return Shown(read_json(self.path / "cutflow.json"), tables)
+        return Shown(self._read("cutflow.json"), tables)
 
     @cached_property
     def hists(self) -> Named[Any]:
@@ -138,7 +138,7 @@ class OpenRun:
             rows = {name: found for name, found in content.items() if name != "schema_version"}
             return list(sections.yields(ReportInputs(self.path.name, yields=rows)))
 
-        return Shown(read_json(self.path / "yields.json"), tables)
+        return Shown(self._read("yields.json"), tables)
 
     @cached_property
     def fit(self) -> Shown:
@@ -149,13 +149,20 @@ class OpenRun:
             of_analysis, of_likelihood = sections.fit_parts(content)
             return [*of_analysis, *of_likelihood]
 
-        return Shown(read_json(self.path / "fit.json"), results)
+        return Shown(self._read("fit.json"), results)
 
     @cached_property
     def tables(self) -> Named[Mapping[str, list[Any]]]:
         """{name: {column: list}} of the run's CSV tables."""
         files = {path.stem: path for path in sorted((self.path / "tables").glob("*.csv"))}
         return Named("table", self.path, files, lambda name: _table(files[name]))
+
+    def _read(self, name: str) -> dict[str, Any]:
+        if not (self.path / name).exists():
+            there = ", ".join(sorted(path.name for path in self.path.glob("*.json")))
+            advice = f"what a job does not produce is absent; it has: {there}"
+            raise MissingNameError(f"this run has no {name}", where=str(self.path), action=advice)
+        return dict(read_json(self.path / name))
 
     @property
     def plots(self) -> tuple[str, ...]:
