@@ -231,7 +231,5 @@ def test_the_extras_are_those_of_the_page() -> None:
     inside = set(everything.removeprefix("femtobarn[").removesuffix("]").split(","))
     assert set(extras) - {"all", "dev", "docs"} == inside
     table = (ROOT / "docs" / "installing.md").read_text("utf-8").split("## Container")[0]
-    named = {
-        name for cell in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
-    }
-    assert named >= inside | {"all", "dev"}
+    first = re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(first))) >= inside | {"all", "dev"}

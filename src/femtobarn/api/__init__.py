@@ -88,7 +88,13 @@ if TYPE_CHECKING:
     )
     from femtobarn.api.ttbar.benchmark import TtbarBench, ttbar_bench
     from femtobarn.api.ttbar.training import TtbarTrained, ttbar_train
-    from femtobarn.api.ttbar.verbs import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
+    from femtobarn.api.ttbar.verbs import (
+        TtbarFileset,
+        Validated,
+        ttbar_fileset,
+        ttbar_models,
+        ttbar_validate,
+    )
 
 _WHERE: Final = {
     "Lookup": "fetching",
@@ -193,6 +199,7 @@ _WHERE: Final = {
     "ttbar_bench": "ttbar.benchmark",
     "ttbar_train": "ttbar.training",
     "ttbar_fileset": "ttbar.verbs",
+    "ttbar_models": "ttbar.verbs",
     "ttbar_validate": "ttbar.verbs",
     "unprocessed": "tagprobe.tools",
 }
@@ -298,6 +305,7 @@ __all__ = [
     "trigger_workflow",
     "ttbar_bench",
     "ttbar_fileset",
+    "ttbar_models",
     "ttbar_train",
     "ttbar_validate",
     "unprocessed",
