@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     )
     from femtobarn.api.fitting import fit, fit_directory
     from femtobarn.api.inputs import Request
+    from femtobarn.api.notebook import bar
+    from femtobarn.api.opened import OpenRun, Picture, open, open_run  # noqa: A004 - the name users know
     from femtobarn.api.refrun.fetching import refrun_fetch
     from femtobarn.api.refrun.records import RecordSources
     from femtobarn.api.refrun.verbs import (
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
         refrun_promote,
         refrun_suggest,
     )
-    from femtobarn.api.results import OpenRun, open_run, plot, report
+    from femtobarn.api.results import plot, report
     from femtobarn.api.runs import estimated, merge, plan, resume, run
     from femtobarn.api.samples import MadeSamples, data_list, data_make
     from femtobarn.api.serving import serve, serve_servicex
@@ -103,7 +105,8 @@ _WHERE: Final = {
     "Finished": "closing",
     "JobDone": "refrun.verbs",
     "MadeSamples": "samples",
-    "OpenRun": "results",
+    "OpenRun": "opened",
+    "Picture": "opened",
     "Probed": "files",
     "RecordSources": "refrun.records",
     "Request": "inputs",
@@ -119,6 +122,7 @@ _WHERE: Final = {
     "SurveyRequest": "surveys.verbs",
     "Submitted": "batch",
     "analysis_of": "checking",
+    "bar": "notebook",
     "brings_code": "delivering",
     "check": "checking",
     "CacheRoom": "caching",
@@ -160,7 +164,8 @@ _WHERE: Final = {
     "merge_parquet": "tagprobe.tools",
     "migrate_pickle": "tagprobe.tools",
     "new": "starter",
-    "open_run": "results",
+    "open": "opened",
+    "open_run": "opened",
     "plan": "runs",
     "plot": "results",
     "prepare_histograms": "tagprobe.tools",
@@ -210,6 +215,7 @@ __all__ = [
     "Lookup",
     "MadeSamples",
     "OpenRun",
+    "Picture",
     "Preprocessed",
     "Probed",
     "RecordSources",
@@ -226,6 +232,7 @@ __all__ = [
     "TtbarTrained",
     "Validated",
     "analysis_of",
+    "bar",
     "brings_code",
     "cache_list",
     "cache_prune",
@@ -258,6 +265,7 @@ __all__ = [
     "merge_parquet",
     "migrate_pickle",
     "new",
+    "open",
     "open_run",
     "plan",
     "plot",

@@ -61,7 +61,9 @@ def _entry(one: Spectrum, spectra: Spectra, axes: str) -> str:
         filled, errors = str(values), str(variances)
     else:
         everything = str([*counts, one.overflow] if one.overflow else counts)
-        filled = errors = everything.replace(",", ".0,").replace("]", ".0]") if counts or one.overflow else "[]"
+        filled = errors = (
+            everything.replace(",", ".0,").replace("]", ".0]") if counts or one.overflow else "[]"
+        )
     index = str([*bins, spectra.grid.bins] if one.overflow else bins)
     return (
         f'{{"axes": {axes}, "metadata": {{"survey": {{"counts": {counts}, {about[1:]}}}, '
