@@ -16,10 +16,10 @@ import pytest
 from femtobarn import api
 from femtobarn.errors import StoreError
 from femtobarn.hists import HistSpec, regular
+from femtobarn.locks import locked
 from femtobarn.outcome import Outcome
 from femtobarn.run.codec import decode, encode
 from femtobarn.run.ledger import Entry, Ledger, read_ledger
-from femtobarn.run.lock import locked
 from femtobarn.run.store import Store
 
 SPEC = HistSpec("mass", (regular(5, 0, 10, "mass", label="Mass", unit="GeV"),), "title")
@@ -245,7 +245,7 @@ def test_only_one_of_many_takes_a_stale_lock(tmp_path):
     )
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom femtobarn.errors import StoreError\n"
-        "from femtobarn.run.lock import locked\n"
+        "from femtobarn.locks import locked\n"
         "while not Path(sys.argv[1], 'go').exists(): time.sleep(0.001)\n"
         "try:\n    with locked(Path(sys.argv[1])):\n        print('mine'); time.sleep(3)\n"
         "except StoreError:\n    pass\n"
