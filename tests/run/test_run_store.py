@@ -194,7 +194,18 @@ def test_a_ledger_on_a_full_disk(tmp_path):
     assert read_ledger(path) == {0: entry(0)}
 
 
-def test_a_held_lock(tmp_path):
+@pytest.fixture(params=[True, False], ids=["hard links", "none"])
+def links(request, monkeypatch):
+    """Disks with and without hard links."""
+
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if not request.param:
+        monkeypatch.setattr(os, "link", refuse)
+
+
+def test_a_held_lock(tmp_path, links):
     with (
         locked(tmp_path),
         pytest.raises(StoreError, match=rf"process {os.getpid()}\) is at work"),
@@ -222,7 +233,7 @@ def dead_pid() -> int:
     ],
     ids=["dead", "number used again", "empty", "cut short", "not ours"],
 )
-def test_a_stale_lock(tmp_path, content):
+def test_a_stale_lock(tmp_path, content, links):
     (tmp_path / "run.lock").write_text(content())
     with locked(tmp_path):
         assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
