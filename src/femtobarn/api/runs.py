@@ -6,6 +6,7 @@ import datetime as dt
 import secrets
 import shutil
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -120,7 +121,8 @@ def run(
     resolved = resolve(request, None if shared is None else shared[1])
     folder = RunDirectory(Path(resolved.out or _default_out(resolved.analysis.name)))
     salt = _check_existing(folder, resolved)
-    planned = _plan_for(resolved) if shared is None else shared[0]
+    account: dict[str, float] = {}
+    planned = _plan_for(resolved, account) if shared is None else shared[0]
     if resolved.fresh:
         _clear(folder, part)
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -133,7 +135,7 @@ def run(
             record=folder.path / CLUSTER_JOBS,
         )  # fmt: skip
         return _process(
-            folder, resolved, planned, name, executor, salt,
+            folder, resolved, planned, name, executor, salt, account,
             part=part, process_only=process_only, pages=pages, progress=progress,
         )  # fmt: skip
 
@@ -145,6 +147,7 @@ def _process(
     name: str,
     executor: Executor,
     salt: str,
+    account: Mapping[str, float],
     *,
     part: tuple[int, int] | None,
     process_only: bool,
@@ -152,7 +155,7 @@ def _process(
     progress: Callable[[Plan], Progress] | None,
 ) -> Finished:
     """Run the parts, or one slice of them, into the directory."""
-    execution = _execution(resolved, name, process_only=process_only)
+    execution = _execution(resolved, name, process_only=process_only) | dict(account)
     common: dict[str, Any] = {"parameters": resolved.parameters, "source": resolved.source,
                               "columns": _kept_columns(resolved)}  # fmt: skip
     with _saying_how_to_go_on(folder, part):
@@ -183,8 +186,23 @@ def _kept_columns(resolved: Resolved) -> str:
     return str(cache_root() / "columns") if resolved.cache == "columns" else ""
 
 
-def _plan_for(resolved: Resolved) -> Plan:
-    return make_plan(resolved.analysis, resolved.parameters, resolved.datasets, resolved.sizing)
+def _plan_for(resolved: Resolved, account: dict[str, float]) -> Plan:
+    """The plan, of skims where a delivery was asked for; how long that took goes into the account."""
+
+    def deliver(datasets: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
+        if resolved.analysis.deliver is None:
+            return datasets
+        most, started = resolved.sizing.max_files, time.perf_counter()
+        given = tuple(replace(one, files=one.files[:most]) for one in datasets)
+        found = resolved.analysis.deliver(given, resolved.parameters, fresh=resolved.fresh)
+        if found is given:
+            return datasets
+        account["delivery_s"] = time.perf_counter() - started
+        return found
+
+    return make_plan(
+        resolved.analysis, resolved.parameters, resolved.datasets, resolved.sizing, deliver=deliver
+    )
 
 
 def _shared_plan(
@@ -396,14 +414,14 @@ def begin_for_batch(resolved: Resolved, *, process_only: bool) -> tuple[RunDirec
     _check_existing(folder, resolved)
     if resolved.fresh:
         _clear(folder, None)
-    planned = make_plan(resolved.analysis, resolved.parameters, resolved.datasets, resolved.sizing)
+    account: dict[str, float] = {}
+    planned = _plan_for(resolved, account)
     folder.path.mkdir(parents=True, exist_ok=True)
     if address is not None:
         mark(folder.path, address)
+    execution = _execution(resolved, resolved.executor, process_only=process_only)
     with locked(folder.path):
-        _begin(
-            folder, resolved, planned, "", _execution(resolved, resolved.executor, process_only=process_only)
-        )
+        _begin(folder, resolved, planned, "", execution | account)
     return folder, planned
 
 
