@@ -16,7 +16,7 @@ from femtobarn.folders import folder_of
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json, write_text
 from femtobarn.stats.passfail.input import ProbeSet, read_probe_sets
 from femtobarn.stats.passfail.jobs import Samples, fit_job, planned, scale_factor_rows
-from femtobarn.stats.passfail.scale_factors import table_columns
+from femtobarn.stats.passfail.scale_factors import how_many_good, table_columns
 
 __all__ = ["draw_canvases", "draw_probes", "finish", "fit_all", "is_probe_run", "keep_fits", "probe_samples"]
 
@@ -124,9 +124,7 @@ def finish(where: Path, fitted: Mapping[str, Any], *, only: Collection[str] | No
 
 def probe_headline(where: Path, fitted: Mapping[str, Any]) -> str:
     """How many fits are good, and the range of scale factors."""
-    fits = fitted["fits"]
-    good = sum(one["status"] == "good" for one in fits)
-    text = f"{good} of {len(fits)} fits are good"
+    text = how_many_good(fitted["fits"])
     path = where / "tables" / "scale_factors.json"
     values = [row["sf"] for row in read_json(path)["rows"] if row["sf"] is not None] if path.exists() else []
     if values:
