@@ -23,7 +23,7 @@ from femtobarn.outcome import CutRow, Outcome, Shard
 
 __all__ = ["decode", "encode"]
 
-_MAGIC: Final = b"FBOUT004"
+_MAGIC: Final = b"FBOUT005"
 _DIGEST_BYTES: Final = 32
 #: Arrays begin at multiples of this, so that they can be used where they lie.
 _ALIGN: Final = 8
@@ -40,17 +40,18 @@ class _Arrays:
 
     def __init__(self) -> None:
         self.entries: list[list[Any]] = []
-        self.chunks: list[bytes] = []
+        self.chunks: list[memoryview | bytes] = []
         self.length = 0
 
     def put(self, array: NDArray[Any]) -> int:
         if array.dtype.kind not in _KINDS:
             raise StoreError(f"an outcome cannot hold values of type {array.dtype}")
-        data = np.ascontiguousarray(array).tobytes()
-        data += bytes(-len(data) % _ALIGN)
+        # The array's own memory: a survey has too much of it for a copy.
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        gap = -len(data) % _ALIGN
         self.entries.append([array.dtype.str, list(array.shape), self.length])
-        self.chunks.append(data)
-        self.length += len(data)
+        self.chunks += [data, bytes(gap)]
+        self.length += len(data) + gap
         return len(self.entries) - 1
 
 
@@ -85,8 +86,11 @@ def encode(outcome: Outcome) -> bytes:
     }
     text = json.dumps({**header, "arrays": arrays.entries}, separators=(",", ":")).encode()
     text += b" " * (-(len(_MAGIC) + 8 + len(text)) % _ALIGN)
-    body = b"".join([_MAGIC, len(text).to_bytes(8, "little"), text, *arrays.chunks])
-    return body + hashlib.sha256(body).digest()
+    pieces = [_MAGIC, len(text).to_bytes(8, "little"), text, *arrays.chunks]
+    checksum = hashlib.sha256()
+    for piece in pieces:
+        checksum.update(piece)
+    return b"".join([*pieces, checksum.digest()])
 
 
 def decode(data: bytes, *, part: int, mapped: Callable[[], memoryview] | None = None) -> Outcome:
