@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from femtobarn.report.inputs import ReportInputs, Table
+from femtobarn.report.probes import probe_fits
 from femtobarn.report.values import (
     Grid,
     Node,
@@ -318,7 +319,12 @@ def pull_rows(fit: Mapping[str, Any]) -> list[dict[str, Any]]:
 def fit_parts(fit: Mapping[str, Any]) -> tuple[list[Node], list[Node]]:
     """What an analysis put into fit.json; and the likelihood fit's keys, ranking and correlations."""
     own = ["results", *(key for key in fit if key not in _LIKELIHOOD and key not in _OWN_PLACE)]
-    analysis = [node(_HEADINGS.get(key, key), fit[key]) for key in dict.fromkeys(own) if key in fit]
+    probes = fit.get("kind") == "tagprobe"
+    analysis = [
+        probe_fits(fit[key]) if probes and key == "fits" else node(_HEADINGS.get(key, key), fit[key])
+        for key in dict.fromkeys(own)
+        if key in fit
+    ]
     model = [node(heading, fit[key]) for key, heading in _LIKELIHOOD.items() if key in fit]
     if fit.get("ranking"):
         model.append(_ranking(fit["ranking"]))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from femtobarn.api.fit_files import FITTER
-from femtobarn.api.tagprobe.fitted import finish, fit_all, keep_fits, probe_samples
+from femtobarn.api.tagprobe.fitted import finish, fit_all, keep_fits, probe_samples, refuse_all_failed
 from femtobarn.config.fitter import FitterConfig, read_fitter_config
 from femtobarn.errors import FitError, UsageError
 from femtobarn.run.files import read_json, write_json
@@ -47,8 +47,9 @@ def fit_probes(
     if model is not None:
         parse_model(model)
         asked = dataclasses.replace(asked, model=model)
-    fitted = fit_all(where, asked, samples, workers)
-    return _shown(where, asked, fitted)
+    fitted = _shown(where, asked, fit_all(where, asked, samples, workers))
+    refuse_all_failed(where, fitted)
+    return fitted
 
 
 def _shown(
