@@ -1,4 +1,4 @@
-"""Where files are kept between runs, and what files may be called on any system."""
+"""Where files are kept between runs, and what files and folders may be called on any system."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 from typing import Final
 
-__all__ = ["atomic_write", "cache_root", "disk_advice", "fitting", "legal_name"]
+__all__ = ["atomic_write", "cache_root", "disk_advice", "fitting", "folder_of", "legal_name"]
 
 #: Windows refuses paths of 260 characters and more unless long paths are turned on; scratch files need some.
 LONGEST_PATH: Final = 240
@@ -24,6 +24,11 @@ def cache_root() -> Path:
     if stated:
         return Path(stated)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "femtobarn"
+
+
+def folder_of(dataset: str) -> str:
+    """A dataset's name as a folder: ``sample/1`` is ``sample_1``."""
+    return dataset.lstrip("/").replace("/", "_")
 
 
 def atomic_write(path: Path, data: bytes) -> None:

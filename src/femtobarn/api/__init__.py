@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from femtobarn.api.batch import Submitted, resubmit, submit
     from femtobarn.api.caching import CacheRoom, cache_list, cache_prune, cache_verify
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
+    from femtobarn.api.closing import Finished
     from femtobarn.api.delivering import Delivered, DeliveryOptions, brings_code, deliver, explain_delivery
     from femtobarn.api.demos import Demos, demo
     from femtobarn.api.export_targets import target_names
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
         refrun_suggest,
     )
     from femtobarn.api.results import plot, report
-    from femtobarn.api.runs import Finished, estimated, merge, plan, resume, run, status
+    from femtobarn.api.runs import estimated, merge, plan, resume, run
     from femtobarn.api.samples import MadeSamples, data_list, data_make
     from femtobarn.api.serving import serve, serve_servicex
     from femtobarn.api.starter import new
@@ -66,14 +67,10 @@ if TYPE_CHECKING:
         survey_plan,
         survey_submit,
     )
-    from femtobarn.api.tagprobe.fitting import (
-        fit_probes,
-        is_probe_run,
-        probe_copy,
-        refit_bin,
-        run_fitter,
-        tnp_closure,
-    )
+    from femtobarn.api.tagprobe.closure import tnp_closure
+    from femtobarn.api.tagprobe.fitted import is_probe_run
+    from femtobarn.api.tagprobe.fitter import run_fitter
+    from femtobarn.api.tagprobe.fitting import fit_probes, probe_copy, refit_bin
     from femtobarn.api.tagprobe.querying import dataset_query
     from femtobarn.api.tagprobe.tools import merge_parquet, migrate_pickle, prepare_histograms, unprocessed
     from femtobarn.api.tagprobe.verbs import (
@@ -95,6 +92,7 @@ if TYPE_CHECKING:
         ttbar_models,
         ttbar_validate,
     )
+    from femtobarn.api.watching import status
 
 _WHERE: Final = {
     "Lookup": "fetching",
@@ -104,7 +102,7 @@ _WHERE: Final = {
     "DeliveryOptions": "delivering",
     "Demos": "demos",
     "Exported": "exporting",
-    "Finished": "runs",
+    "Finished": "closing",
     "JobDone": "refrun.verbs",
     "MadeSamples": "samples",
     "OpenRun": "opened",
@@ -156,11 +154,11 @@ _WHERE: Final = {
     "stage_of": "surveys.verbs",
     "survey_parsing": "surveys.verbs",
     "fit_probes": "tagprobe.fitting",
-    "is_probe_run": "tagprobe.fitting",
+    "is_probe_run": "tagprobe.fitted",
     "probe_copy": "tagprobe.fitting",
     "refit_bin": "tagprobe.fitting",
-    "run_fitter": "tagprobe.fitting",
-    "tnp_closure": "tagprobe.fitting",
+    "run_fitter": "tagprobe.fitter",
+    "tnp_closure": "tagprobe.closure",
     "later_steps": "surveys.verbs",
     "merge": "runs",
     "merge_parquet": "tagprobe.tools",
@@ -183,7 +181,7 @@ _WHERE: Final = {
     "serve": "serving",
     "serve_servicex": "serving",
     "search_bumps": "surveys.searching",
-    "status": "runs",
+    "status": "watching",
     "shows_progress": "surveys.verbs",
     "survey": "surveys.verbs",
     "survey_again": "surveys.verbs",

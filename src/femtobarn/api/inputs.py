@@ -17,7 +17,8 @@ from femtobarn.config.runfile import Execution, RunFile, read_run_file, resolve_
 from femtobarn.errors import UsageError, nearest
 from femtobarn.records import Dataset
 from femtobarn.run.directory import RunSettings
-from femtobarn.run.plan import Sizing
+from femtobarn.run.plan import Plan, Sizing
+from femtobarn.run.planfile import read_plan
 from femtobarn.run.resources import Resources
 
 __all__ = ["Request", "Resolved", "by_release", "datasets_of", "resolve", "takes_request"]
@@ -43,6 +44,8 @@ class Request:
         ``DATASET=GLOB`` or a bare path.
     fileset : path or None
         coffea fileset JSON.
+    plan : path or None
+        A plan that was made before, instead of files: it says what is processed, and in which parts.
     settings : sequence of str
         ``NAME=VALUE`` for declared parameters.
     """
@@ -50,6 +53,7 @@ class Request:
     what: str
     files: Sequence[str] = ()
     fileset: str | None = None
+    plan: str | None = None
     release: str | None = None
     settings: Sequence[str] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -73,7 +77,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A request, understood."""
+    """A request, understood.  ``plan`` is one that is fixed already."""
 
     analysis: Analysis
     source: str
@@ -89,6 +93,7 @@ class Resolved:
     out: str | None
     allow_missing: bool
     fresh: bool
+    plan: Plan | None = None
     cache: str = "outcomes"
     command: tuple[str, ...] = field(default=())
 
@@ -137,12 +142,14 @@ def _listed(files: Any) -> list[str]:
     return [str(files)] if isinstance(files, str | Path) else [str(path) for path in files]
 
 
-def resolve(request: Request, known: tuple[tuple[Dataset, ...], Mapping[str, Any]] | None = None) -> Resolved:
+def resolve(request: Request, known: tuple[Plan, Mapping[str, Any]] | None = None) -> Resolved:
     """Understand a request, or say everything that is wrong with it.
 
-    ``known`` are datasets (and how they were named) that a plan has fixed already: jobs elsewhere must
-    not look for files again.
+    ``known`` is a plan that fixes the files already, and how they were named: jobs elsewhere must not
+    look for files again.
     """
+    if known is None and request.plan is not None:
+        known = _planned(request, Path(request.plan))
     file, folder = _run_file(request.what)
     source = file.analysis if file is not None else request.what
     if folder is not None and source.endswith(".py") and not Path(source).exists():
@@ -151,7 +158,11 @@ def resolve(request: Request, known: tuple[tuple[Dataset, ...], Mapping[str, Any
         source = str(Path(source).absolute())
     analysis = find_analysis(source)
     parameters = _parameters(analysis, request, file)
-    datasets, inputs = known if known is not None else _datasets(request, file, folder, analysis, parameters)
+    if known is not None:
+        datasets, inputs = known[0].datasets, known[1]
+        _check_schemas(known[0], analysis, parameters)
+    else:
+        datasets, inputs = _datasets(request, file, folder, analysis, parameters)
     execution = file.execution if file is not None else None
 
     def pick(flag: Any, name: str) -> Any:
@@ -182,15 +193,48 @@ def resolve(request: Request, known: tuple[tuple[Dataset, ...], Mapping[str, Any
         settings=settings,
         executor=pick(request.executor, "executor") or "auto",
         workers=pick(request.workers, "workers"),
-        site=pick(request.site, "site"),
+        site=_whole_path(pick(request.site, "site")),
         resources=request.resources.over(_resources(execution)),
         voms=pick(request.voms, "voms"),
         out=request.out or (file.out if file is not None else None),
         allow_missing=request.allow_missing or bool(getattr(execution, "allow_missing", False)),
         fresh=request.fresh or bool(getattr(execution, "fresh", False)),
+        plan=None if known is None else known[0],
         cache=_cache(pick(request.cache, "cache")),
         command=tuple(request.command),
     )
+
+
+def _planned(request: Request, path: Path) -> tuple[Plan, Mapping[str, Any]]:
+    """The plan that a request names, and how it is told from others."""
+    asked = ("part_events", "part_bytes", "max_files", "max_events")
+    said = [name for name in ("files", "fileset") if getattr(request, name)]
+    said += [name for name in asked if getattr(request, name) is not None]
+    if said:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in said)
+        raise UsageError(
+            f"--plan fixes files and parts already; {flags} cannot change them",
+            action="leave that out, or make another plan: femtobarn plan ... --out PLAN.json",
+        )
+    found = read_plan(path)
+    return found, {"plan": found.digest[:16]}
+
+
+def _check_schemas(plan: Plan, analysis: Analysis, parameters: Any) -> None:
+    """A plan made for another analysis, or for another release, names formats that are not read here."""
+    wanted = analysis.schemas(parameters)
+    for file in plan.files:
+        if file.schema and wanted and file.schema not in wanted:
+            raise UsageError(
+                f"the plan says {file.schema}; {analysis.name} reads {', '.join(wanted)}",
+                where=file.ref.url,
+                action="make the plan with this analysis and release",
+            )
+
+
+def _whole_path(site: str | None) -> str | None:
+    """The file of a site is found again from another folder."""
+    return str(Path(site).absolute()) if site is not None and site.endswith((".yaml", ".yml")) else site
 
 
 def _cache(kind: str | None) -> str:

@@ -184,7 +184,7 @@ def _plot(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapp
         paths += saved
     folder.note(figures=names)
     if fitted.get("kind") == "tagprobe":
-        from femtobarn.api.tagprobe.fitting import draw_canvases
+        from femtobarn.api.tagprobe.fitted import draw_canvases
 
         paths += draw_canvases(folder.path, fitted, label)
     return paths
@@ -265,7 +265,7 @@ def plot(path: str | Path) -> list[Path]:
 
         return draw_fit(Path(path))
     if is_fitter(Path(path)):
-        from femtobarn.api.tagprobe.fitting import draw_probes
+        from femtobarn.api.tagprobe.fitted import draw_probes
 
         return draw_probes(Path(path))
     folder, analysis, stored = load_run(Path(path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -70,15 +70,15 @@ def _settle(figure: Figure) -> None:
         figure.set_layout_engine("none")
 
 
-def save(drawing: Drawing, folder: Path) -> list[Path]:
-    """Write ``NAME.png``, ``NAME.pdf`` and ``NAME.json`` (the numbers drawn); return the paths.
+def save(drawing: Drawing, folder: Path, kinds: Sequence[str] = ("png", "pdf")) -> list[Path]:
+    """Write ``NAME.KIND`` for every kind, and ``NAME.json`` (the numbers drawn); return the paths.
 
     A name that some system refuses is changed, one too long for its folder shortened.
     """
-    # The same for all three: their extensions have at most four letters.
+    # The same for all: their extensions have at most four letters.
     stem = fitting(folder / f"{legal_name(drawing.name)}.json").stem
     paths = []
-    for kind in ("png", "pdf"):
+    for kind in kinds:
         path = folder / f"{stem}.{kind}"
         write_text(path, drawing.render(kind))
         paths.append(path)
