@@ -46,7 +46,12 @@ def _load(path: Path) -> Any:
         data = path.read_bytes()
     except FileNotFoundError as error:
         beside = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError("no such fileset", where=str(path), near=nearest(path.name, beside)) from error
+        raise DataError("no such fileset", where=str(path), near=nearest(path.name, beside),
+                        action="name one, or the files themselves with --files DATASET=GLOB") from error  # fmt: skip
+    except IsADirectoryError as error:
+        found = sorted(path.glob("*.json"))
+        raise DataError("is a folder, not a fileset", where=str(path), near=map(str, found[:1]),
+                        action="name the JSON file, or the files themselves with --files DATASET=GLOB") from error  # fmt: skip
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from error
     try:
