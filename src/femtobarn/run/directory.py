@@ -100,8 +100,9 @@ class RunDirectory:
     def manifest(self) -> dict[str, Any]:
         """The manifest of an existing run."""
         if not self.path.is_dir():
-            runs = [item.parent.name for item in self.path.parent.glob("*/manifest.json")]
-            raise UsageError("no such run directory", where=str(self.path), near=nearest(self.path.name, runs),
+            beside = [item.parent.name for item in self.path.parent.glob("*/manifest.json")]
+            near = nearest(self.path.name, beside)
+            raise UsageError("no such run directory", where=str(self.path), near=near,
                              action="name the directory that a run was told to write (--out)")  # fmt: skip
         return dict(read_json(self.manifest_path))
 
