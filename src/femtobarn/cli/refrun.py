@@ -329,6 +329,7 @@ def fetch(
         out=out,
         fresh=fresh,
         command=o.command_line(),
+        tell=say,
     )
     if json:
         show_json(done.content)

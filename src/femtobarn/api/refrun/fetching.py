@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -106,8 +106,11 @@ def refrun_fetch(
     fresh: bool = False,
     command: Sequence[str] = (),
     limits: Limits | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> JobDone:
     """Fill a store; what it holds is not asked for again unless ``refresh`` says so.
+
+    ``tell`` shows a person where to confirm a login (``auth="device"``).
 
     Raises
     ------
@@ -134,7 +137,7 @@ def refrun_fetch(
     config = {"verb": "fetch", "store": str(store), "runs": runs, "resources": list(resources),
               "oms_url": safe_url(url), "auth": auth, "backend": backend, "pairs": safe_url(pairs or ""),
               "files": dict(files or {}), "refresh": refresh}  # fmt: skip
-    login = make_auth(auth, url) if backend != "file" else None
+    login = make_auth(auth, url, tell=tell) if backend != "file" else None
     path = Path(out) if out is not None else default_out("refrun-fetch")
     with task(path, job="refrun", title=job.TITLE, config=config, inputs={}, command=command,
               fresh=fresh) as opened, RunStore(Path(store)) as opened_store:  # fmt: skip
@@ -167,8 +170,17 @@ def refrun_fetch(
         from femtobarn.report import write_report
 
         write_report(opened.path)
-    refused = "; ".join(f"{item['resource']} {item['range']}: {item['error']}" for item in found.failed)
-    return JobDone(path, headline, content, (), refused)
+    return JobDone(path, headline, content, opened.warnings, _refusal(found.failed, path))
+
+
+def _refusal(failed: Sequence[Mapping[str, Any]], path: Path) -> str:
+    """What could not be fetched, in one sentence; empty if everything was."""
+    if not failed:
+        return ""
+    first = failed[0]
+    runs = f" {first['range'][0]}-{first['range'][1]}" if first["range"] else ""
+    more = f" ({len(failed) - 1} more in {path / 'tables' / 'fetch.json'})" if len(failed) > 1 else ""
+    return f"{first['resource']}{runs} were not fetched{more}: {first['error']}"
 
 
 def _from_files(found: _Fetch, files: Mapping[str, str], opened: Any) -> None:

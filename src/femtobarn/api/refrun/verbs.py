@@ -22,7 +22,7 @@ from femtobarn.rank.evaluate import evaluate, parse_rankers
 from femtobarn.rank.history import Events, Protocol
 from femtobarn.rank.metric import check_metric
 from femtobarn.rank.physics import DEFAULT_FEATURES, FEATURE_SOURCES
-from femtobarn.rank.promotion import WINDOW, evaluate_promotion, rank_promotions
+from femtobarn.rank.promotion import WINDOW, evaluate_promotion, newest_candidate, rank_promotions
 from femtobarn.rank.rules import Rules
 from femtobarn.rank.suggest import Question, Suggestion, suggest
 from femtobarn.run.task import Task, default_out, task
@@ -302,7 +302,11 @@ def refrun_promote(
             job.write_promotion_check(path / "tables", found)
             headline = job.promotion_check_headline(content)
         else:
-            last = int(events.run.max(initial=0)) + 1 if high is None else high + 1
+            newest = high if high is not None else newest_candidate(events, runs, wanted)
+            if newest is None:
+                raise DataError(f"no certified run of class {wanted} has a known number of stable "
+                                "lumisections", action="give a run table that covers them")  # fmt: skip
+            last = newest + 1
             first = max(last - window, 0) if low is None else low
             if first >= last:
                 raise UsageError(f"no run is from {low} to {high}", where="--from")
