@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import sys
+from pathlib import Path
 
 import pytest
 
+import femtobarn
 from femtobarn.analysis import Resource, find_analysis
 from femtobarn.catalog import datasets_from_files
 from femtobarn.hists import HistSpec, regular
-from femtobarn.run.fingerprint import source_fingerprint
+from femtobarn.run.fingerprint import _imports, source_fingerprint
 from femtobarn.run.keys import part_keys
 from femtobarn.run.plan import Sizing, make_plan
 
@@ -145,3 +148,37 @@ def test_house_modules_count_but_not_what_only_sees_merged_outcomes():
             queue += [fingerprint._find(name, roots) for name in fingerprint._imported(module)]
     assert {"femtobarn.physics.pairing", "femtobarn.kernels.fourvec", "femtobarn.hists.accumulate"} <= found
     assert not any(name.split(".")[1:2] in (["stats"], ["plot"], ["cli"], ["api"]) for name in found)
+
+
+def parsed_imports(path):
+    """The imports of a file as Python understands it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {(0, alias.name, ()) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+    return found
+
+
+def test_no_import_of_the_house_is_overlooked():
+    paths = sorted(Path(femtobarn.__file__).parent.rglob("*.py"))
+    assert len(paths) > 200
+    for path in paths:
+        assert parsed_imports(path) <= set(_imports(path, 0)), path
+
+
+def test_imports_are_found_however_they_are_written(tmp_path):
+    path = tmp_path / "odd.py"
+    path.write_text(
+        "# prose may end with import\n"
+        "from . import a\n"
+        "x = 'import '; import b, c as d  # e\n"
+        "from ..f import (  # why (so)\n    g as h,  # i\n    j,\n)\n"
+        "from k \\\n    import l, \\\n    m\n"
+        "if x: from .n.o import(p)\n"
+    )
+    wanted = {(1, "", ("a",)), (0, "b", ()), (0, "c", ()), (2, "f", ("g", "j")), (0, "k", ("l", "m")),
+              (1, "n.o", ("p",))}  # fmt: skip
+    assert parsed_imports(path) == wanted
+    assert wanted <= set(_imports(path, 0))

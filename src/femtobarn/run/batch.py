@@ -92,7 +92,7 @@ def _values(run: Path, folder: Path, site: Site, count: int, copies: Mapping[str
         "python": python_command(site, binds),
         "setup": "\n".join(job_lines(site, shipped)),
         "exports": "\n".join(
-            [*job_exports(dict(copies)), *([f"export FEMTOBARN_CACHE={shlex.quote(cache)}"] if cache else [])]
+            [*job_exports(copies), *([f"export FEMTOBARN_CACHE={shlex.quote(cache)}"] if cache else [])]
         ),
         "carried": "yes" if carried else "no",
         "transfer": _transfer(run, folder, shipped, copies) if carried else "should_transfer_files = NO",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 import json
 import platform
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -34,6 +34,13 @@ _ALWAYS: Final = (
 _DOWNSTREAM: Final = ("stats", "rank", "run", "export", "plot", "report", "api", "web", "cli")
 #: Tables beside modules (corrections, cross-sections) that they may read.
 _DATA: Final = (".csv", ".json", ".yaml", ".yml", ".txt", ".toml")
+#: ``from BASE import NAMES`` and ``import NAMES`` wherever they stand, over several lines in brackets.
+_IMPORT: Final = re.compile(
+    r"\bfrom\b((?:[.\w]|\\\n|[ \t])+?)\bimport\b[ \t]*(\((?:[^)#]|#[^\n]*)*\)|(?:[^\n;#\\]|\\\n)*)"
+    r"|\bimport(?=[ \t\\])((?:[^\n;#\\]|\\\n)*)"
+)
+#: What may stand between the names of an import: comments, and ends of lines that are continued.
+_JOINED: Final = re.compile(r"#[^\n]*|\\\n")
 #: Libraries that compute what a part yields.
 _LIBRARIES: Final = ("awkward", "numba", "numpy", "scipy", "uproot")
 
@@ -156,14 +163,29 @@ def _imported(module: _Module) -> Iterator[str]:
 
 @functools.cache
 def _imports(path: Path, _stamp: int) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
-    """(level, module, names) of every import statement of a file."""
+    """(level, module, names) of every import statement of a file.
+
+    Read from the text: parsing all modules of a run took longer than a small run itself.  Words of a
+    docstring that look like an import do no harm; nothing of that name, or one module more, is found.
+    """
+    text = path.read_text(encoding="utf-8", errors="replace")
     found: list[tuple[int, str, tuple[str, ...]]] = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            found += [(0, alias.name, ()) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            found.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+    for base, taken, plain in _IMPORT.findall(text):
+        if base:
+            module = "".join(_JOINED.sub("", base).split())
+            level = len(module) - len(module.lstrip("."))
+            found.append((level, module[level:], tuple(_listed(taken.strip("()")))))
+        else:
+            found += [(0, name, ()) for name in _listed(plain)]
     return tuple(found)
+
+
+def _listed(text: str) -> Iterator[str]:
+    """Names of ``a, b as c,  # why`` without what they are called here."""
+    for item in _JOINED.sub("", text).split(","):
+        words = item.split()
+        if words:
+            yield words[0]
 
 
 def _content(module: _Module) -> list[str]:
