@@ -124,7 +124,7 @@ class RunStore:
     def put(self, resource: str, source: str, asked: Range, rows: Sequence[Row]) -> int:
         """Keep the answer to one range: all of it or, if the process dies, nothing.
 
-        Young runs are kept, but their numbers do not count as asked for; nor do those above the newest one, as
+        Young runs are kept, but their numbers do not count as asked for; nor do those above the newest one:
         there may be more runs tomorrow.
         """
         now = self._clock()
@@ -152,8 +152,7 @@ class RunStore:
         )
 
     def _unsettled(self, resource: str, rows: Sequence[Row], asked: Range, now: float) -> list[Range]:
-        """Numbers whose record may still change or come: of runs that ended less than a week ago, their fills,
-        and beyond the newest of them."""
+        """Numbers whose record may still change (ended less than a week ago), or come after those."""
         if resource == "lumisections":
             stored = self._db.execute(
                 "SELECT run, payload FROM records WHERE resource='runs' AND run BETWEEN ? AND ?", asked

@@ -135,7 +135,8 @@ def _atypical(table: Floats) -> Floats:
             away[:, column] = np.abs(values - np.median(known[-_NEWEST:]))
     known_of_row = np.count_nonzero(~np.isnan(away), axis=1)
     sums = np.nansum(away, axis=1)
-    return np.divide(sums, known_of_row, out=np.full(len(table), np.nan), where=known_of_row > 0)
+    means: Floats = np.divide(sums, known_of_row, out=np.full(len(table), np.nan), where=known_of_row > 0)
+    return means
 
 
 def _good_share(run: int, runs: RunTable, good: Certification | None) -> float:
@@ -191,10 +192,10 @@ def rank_promotions(
     keys = model(pool)
     found = []
     for rank, i in enumerate(_ranked(pool, keys)[:top], 1):
-        odd, share = float(pool.atypical[i]), float(pool.good[i])
+        odd, share, age = float(pool.atypical[i]), float(pool.good[i]), int(pool.age[i])
         reasons = [
             f"{pool.length[i]:.0f} stable lumisections",
-            f"{pool.age[i]:.0f} run{'s' * (pool.age[i] != 1)} ago",
+            f"{age} run{'s' * (age != 1)} ago",
         ]
         if not math.isnan(odd):
             reasons.append("typical bunches and pileup" if odd < math.log(2.0)
@@ -202,7 +203,7 @@ def rank_promotions(
         if not math.isnan(share):
             reasons.append(f"{share:.0%} of its lumisections are good")
         found.append(Promoted(
-            int(pool.run[i]), rank, float(keys[i]), float(pool.length[i]), int(pool.age[i]),
+            int(pool.run[i]), rank, float(keys[i]), float(pool.length[i]), age,
             None if math.isnan(odd) else odd, None if math.isnan(share) else share, tuple(reasons),
         ))  # fmt: skip
     return found

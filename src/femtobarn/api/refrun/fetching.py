@@ -119,16 +119,8 @@ def refrun_fetch(
         ``refused`` and ``failed`` in ``tables/fetch.json`` names what is missing.
     """
     for name in resources:
-        if name not in (*RESOURCES, "pairs"):
-            raise UsageError(f"there is no resource {name!r}", where="--resources",
-                             near=nearest(name, (*RESOURCES, "pairs")))  # fmt: skip
-    if backend not in _BACKENDS:
-        raise UsageError(
-            f"there is no backend {backend!r}",
-            where="--backend",
-            near=nearest(backend, _BACKENDS),
-            action=f"known are {', '.join(_BACKENDS)}",
-        )
+        _known(name, (*RESOURCES, "pairs"), "resource", "--resources")
+    _known(backend, _BACKENDS, "backend", "--backend")
     wanted = parse_runs(runs) if runs else []
     asked = [name for name in RESOURCES if name in resources]
     if asked and not wanted and backend != "file":
@@ -160,6 +152,7 @@ def refrun_fetch(
         content = {"requests": requests, "stored": found.stored, "from_cache": sum(found.from_cache.values()),
                    "from_cache_by_resource": found.from_cache, "failed": found.failed}  # fmt: skip
         opened.table("fetch", content)
+        job.write_fetched(path / "tables", content)
         for name, count in found.stored.items():
             broken = [item for item in found.failed if item["resource"] == name]
             opened.part(name, state="failed" if broken else "done", records=count,
@@ -183,15 +176,18 @@ def _refusal(failed: Sequence[Mapping[str, Any]], path: Path) -> str:
     return f"{first['resource']}{runs} were not fetched{more}: {first['error']}"
 
 
+def _known(name: str, names: Sequence[str], what: str, flag: str) -> None:
+    if name not in names:
+        raise UsageError(f"there is no {what} {name!r}", where=flag, near=nearest(name, names),
+                         action=f"known are {', '.join(names)}")  # fmt: skip
+
+
 def _from_files(found: _Fetch, files: Mapping[str, str], opened: Any) -> None:
     """Put files of the same attributes into the store."""
     if not files:
         raise UsageError("no file is named", where="--file", action="write --file runs=runs.csv")
     for resource, name in files.items():
-        if resource not in RESOURCES:
-            raise UsageError(
-                f"there is no resource {resource!r}", where="--file", near=nearest(resource, RESOURCES)
-            )
+        _known(resource, RESOURCES, "resource", "--file")
         path = Path(name)
         if resource == "lumisections":
             table = read_lumisections(path)
