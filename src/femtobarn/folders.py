@@ -10,12 +10,19 @@ import uuid
 from pathlib import Path
 from typing import Final
 
-__all__ = ["atomic_write", "cache_root", "disk_advice", "fitting", "folder_of", "legal_name"]
+__all__ = ["atomic_write", "cache_root", "disk_advice", "fitting", "folder_of", "legal_name", "shared_disk"]
 
 #: Windows refuses paths of 260 characters and more unless long paths are turned on; scratch files need some.
 LONGEST_PATH: Final = 240
 #: Names of devices, whatever their extension (Microsoft: Naming Files, Paths, and Namespaces).
 _DEVICES: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+_MOUNTS: Final = Path("/proc/self/mountinfo")
+#: File systems that several machines see: their locks and memory maps reach no further than one of them.
+_SHARED: Final = (
+    *("nfs", "nfs4", "afs", "auristorfs", "lustre", "gpfs", "beegfs", "beegfs_nodev", "ceph", "cephfs"),
+    *("cifs", "smb3", "smbfs", "9p", "orangefs", "glusterfs", "panfs", "wekafs"),
+    *("fuse", "fuse.eosxd", "fuse.eosd", "fuse.xrootdfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph"),
+)
 
 
 def cache_root() -> Path:
@@ -77,3 +84,20 @@ def disk_advice(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "free some space, or choose a folder on another disk"
     return "mend the disk, or choose another folder"
+
+
+def shared_disk(path: Path) -> str:
+    """The kind of the file system that a path lies on, if other machines may see it too; else empty."""
+    try:
+        lines = _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""  # not Linux: nobody can say
+    place, kind = path.resolve(), ""
+    best = -1
+    for line in lines:
+        # Fields of proc(5): mount point 5th, file system type after the dash; blanks are written \\040.
+        head, _, tail = line.partition(" - ")
+        mounted = Path(re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), head.split()[4]))
+        if place.is_relative_to(mounted) and len(mounted.parts) >= best:
+            best, kind = len(mounted.parts), tail.split()[0]
+    return kind if kind in _SHARED else ""

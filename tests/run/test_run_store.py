@@ -18,10 +18,10 @@ from femtobarn import api
 from femtobarn.errors import StoreError
 from femtobarn.hists import HistSpec, regular
 from femtobarn.kernels.jagged import Jagged
+from femtobarn.locks import locked
 from femtobarn.outcome import Outcome
 from femtobarn.run.codec import decode, encode
 from femtobarn.run.ledger import Entry, Ledger, read_ledger
-from femtobarn.run.lock import locked
 from femtobarn.run.store import Store
 
 SPEC = HistSpec("mass", (regular(5, 0, 10, "mass", label="Mass", unit="GeV"),), "title")
@@ -215,7 +215,18 @@ def test_a_ledger_on_a_full_disk(tmp_path):
     assert read_ledger(path) == {0: entry(0)}
 
 
-def test_a_held_lock(tmp_path):
+@pytest.fixture(params=[True, False], ids=["hard links", "none"])
+def links(request, monkeypatch):
+    """Disks with and without hard links."""
+
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if not request.param:
+        monkeypatch.setattr(os, "link", refuse)
+
+
+def test_a_held_lock(tmp_path, links):
     with (
         locked(tmp_path),
         pytest.raises(StoreError, match=rf"process {os.getpid()}\) is at work"),
@@ -243,7 +254,7 @@ def dead_pid() -> int:
     ],
     ids=["dead", "number used again", "empty", "cut short", "not ours"],
 )
-def test_a_stale_lock(tmp_path, content):
+def test_a_stale_lock(tmp_path, content, links):
     (tmp_path / "run.lock").write_text(content())
     with locked(tmp_path):
         assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
@@ -266,7 +277,7 @@ def test_only_one_of_many_takes_a_stale_lock(tmp_path):
     )
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom femtobarn.errors import StoreError\n"
-        "from femtobarn.run.lock import locked\n"
+        "from femtobarn.locks import locked\n"
         "while not Path(sys.argv[1], 'go').exists(): time.sleep(0.001)\n"
         "try:\n    with locked(Path(sys.argv[1])):\n        print('mine'); time.sleep(3)\n"
         "except StoreError:\n    pass\n"

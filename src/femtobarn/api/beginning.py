@@ -14,11 +14,11 @@ from typing import Any, Final
 import femtobarn
 from femtobarn.api.inputs import Request, Resolved, resolve
 from femtobarn.errors import ConfigError, FemtobarnError, UsageError
+from femtobarn.locks import locked
 from femtobarn.net.settings import network_variables
 from femtobarn.run.directory import RunDirectory
 from femtobarn.run.fingerprint import source_fingerprint
 from femtobarn.run.ledger import read_ledger
-from femtobarn.run.lock import locked
 from femtobarn.run.plan import Plan, make_plan
 from femtobarn.run.planfile import read_plan
 from femtobarn.run.remote_output import REMOTE_NOTE, is_remote, local_of, mark

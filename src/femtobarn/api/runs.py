@@ -24,6 +24,7 @@ from femtobarn.api.closing import Finished, close, finished, refuse_loss
 from femtobarn.api.inputs import Request, Resolved, resolve, takes_request
 from femtobarn.api.outputs import here
 from femtobarn.errors import UsageError
+from femtobarn.locks import locked
 from femtobarn.net.settings import network_as_before
 from femtobarn.run.batch import drop_credentials, read_arrays
 from femtobarn.run.choosing import choose, site_of
@@ -33,7 +34,6 @@ from femtobarn.run.engine import Progress, execute
 from femtobarn.run.estimate import Estimate, estimate, speed_of
 from femtobarn.run.executors import Executor
 from femtobarn.run.files import write_text
-from femtobarn.run.lock import locked
 from femtobarn.run.plan import Plan
 from femtobarn.run.planfile import read_plan, to_text
 from femtobarn.run.queues import CLUSTER_JOBS, SYSTEMS

@@ -7,11 +7,11 @@ from typing import Any
 
 from femtobarn.api.beginning import manifest_of
 from femtobarn.api.outputs import here
+from femtobarn.locks import holder
 from femtobarn.run.batch import read_arrays
 from femtobarn.run.directory import RunDirectory
 from femtobarn.run.files import read_json
 from femtobarn.run.ledger import read_ledger
-from femtobarn.run.lock import holder
 from femtobarn.run.queues import CLUSTER_JOBS, alive, cancel_command
 from femtobarn.run.slices import slice_folders
 

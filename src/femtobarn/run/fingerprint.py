@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import json
 import platform
-import re
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -34,13 +35,10 @@ _ALWAYS: Final = (
 _DOWNSTREAM: Final = ("stats", "rank", "run", "export", "plot", "report", "api", "web", "cli")
 #: Tables beside modules (corrections, cross-sections) that they may read.
 _DATA: Final = (".csv", ".json", ".yaml", ".yml", ".txt", ".toml")
-#: ``from BASE import NAMES`` and ``import NAMES`` wherever they stand, over several lines in brackets.
-_IMPORT: Final = re.compile(
-    r"\bfrom\b((?:[.\w]|\\\n|[ \t])+?)\bimport\b[ \t]*(\((?:[^)#]|#[^\n]*)*\)|(?:[^\n;#\\]|\\\n)*)"
-    r"|\bimport(?=[ \t\\])((?:[^\n;#\\]|\\\n)*)"
-)
-#: What may stand between the names of an import: comments, and ends of lines that are continued.
-_JOINED: Final = re.compile(r"#[^\n]*|\\\n")
+#: Python's own library.
+_PYTHON: Final = Path(sysconfig.get_path("stdlib"))
+#: Where a statement holds others.
+_BLOCKS: Final = ("body", "orelse", "finalbody", "handlers", "cases")
 #: Libraries that compute what a part yields.
 _LIBRARIES: Final = ("awkward", "numba", "numpy", "scipy", "uproot")
 
@@ -90,8 +88,9 @@ class _Module:
 def source_fingerprint(analysis: Analysis) -> str:
     """Hash of the source of an analysis and of all modules that it imports, directly or not.
 
-    Followed are modules of femtobarn, of the package the analysis lives in, and files beside it; other
-    libraries count by their version.
+    Followed are modules of femtobarn, of the package the analysis lives in, files beside it, and whatever
+    else is not installed (on ``PYTHONPATH``); other libraries count by their version.  What an edit
+    changes on the disk while this process goes on with the code it has loaded does not count here.
     """
     own = list(_own_modules(analysis))
     roots = _roots(own)
@@ -105,14 +104,15 @@ def source_fingerprint(analysis: Analysis) -> str:
             continue
         found[module.path] = module
         queue.extend(find(name) for name in _imported(module))
-    return digest({module.name: _content(module) for module in found.values()})
+    return digest({module.name: _content(module, roots.get("")) for module in found.values()})
 
 
 def _own_modules(analysis: Analysis) -> Iterator[_Module]:
     """Modules that hold the functions whose results depend on the events."""
     for item in (
         analysis.process, analysis.columns, analysis.histograms, analysis.variations,
-        analysis.resources, analysis.parameters, analysis.schemas,
+        analysis.resources, analysis.parameters, analysis.schemas, analysis.peek, analysis.whole_file,
+        analysis.dataset_resources,
     ):  # fmt: skip
         function = getattr(item, "func", item)  # functools.partial
         module = sys.modules.get(getattr(function, "__module__", None) or "")
@@ -139,14 +139,26 @@ def _find(name: str, roots: Mapping[str, Path]) -> _Module | None:
     parts = name.split(".")
     if parts[0] == _HOUSE and len(parts) > 1 and parts[1] in _DOWNSTREAM and name not in _ALWAYS:
         return None
-    root = roots.get(parts[0], roots.get(""))
-    if root is None:
-        return None
-    path = root.joinpath(*parts)
-    for candidate in (path / "__init__.py", path.with_name(path.name + ".py")):
-        if candidate.is_file():
-            return _Module(name, candidate)
+    known = roots.get(parts[0])
+    for root in [known] if known is not None else [roots.get(""), _loose(parts[0])]:
+        path = root.joinpath(*parts) if root is not None else None
+        for candidate in (
+            (path / "__init__.py", path.with_name(path.name + ".py")) if path is not None else ()
+        ):
+            if candidate.is_file():
+                return _Module(name, candidate)
     return None
+
+
+def _loose(top: str) -> Path | None:
+    """Where an imported module lies that is neither installed nor Python's own."""
+    file = getattr(sys.modules.get(top), "__file__", None)
+    if file is None or not file.endswith(".py"):
+        return None
+    path = Path(file)
+    if {"site-packages", "dist-packages"} & set(path.parts) or path.is_relative_to(_PYTHON):
+        return None
+    return path.parent.parent if path.name == "__init__.py" else path.parent
 
 
 def _imported(module: _Module) -> Iterator[str]:
@@ -163,38 +175,38 @@ def _imported(module: _Module) -> Iterator[str]:
 
 @functools.cache
 def _imports(path: Path, _stamp: int) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
-    """(level, module, names) of every import statement of a file.
-
-    Read from the text: parsing all modules of a run took longer than a small run itself.  Words of a
-    docstring that look like an import do no harm; nothing of that name, or one module more, is found.
-    """
-    text = path.read_text(encoding="utf-8", errors="replace")
+    """(level, module, names) of every import statement of a file."""
     found: list[tuple[int, str, tuple[str, ...]]] = []
-    for base, taken, plain in _IMPORT.findall(text):
-        if base:
-            module = "".join(_JOINED.sub("", base).split())
-            level = len(module) - len(module.lstrip("."))
-            found.append((level, module[level:], tuple(_listed(taken.strip("()")))))
-        else:
-            found += [(0, name, ()) for name in _listed(plain)]
+    left: list[ast.AST] = [ast.parse(path.read_bytes())]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Import):
+            found += [(0, alias.name, ()) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+        # Statements stand in statements only; most of a tree are expressions.
+        for block in _BLOCKS:
+            left += getattr(node, block, ())
     return tuple(found)
 
 
-def _listed(text: str) -> Iterator[str]:
-    """Names of ``a, b as c,  # why`` without what they are called here."""
-    for item in _JOINED.sub("", text).split(","):
-        words = item.split()
-        if words:
-            yield words[0]
+def _content(module: _Module, anew: Path | None) -> list[str]:
+    """Hashes of a module's source and, in our own packages, of the tables beside it.
 
-
-def _content(module: _Module) -> list[str]:
-    """Hashes of a module's source and, in our own packages, of the tables beside it."""
-    hashes = [_hash(module.path)]
+    ``anew`` is the folder of an analysis that the user names: what has changed there is imported anew.
+    """
+    live = anew is not None and module.path.is_relative_to(anew)
+    hashes = [_hash(module.path) if live else _loaded_hash(module.path)]
     if module.name.startswith(f"{_HOUSE}.") and module.path.name == "__init__.py":
         tables = (path for path in module.path.parent.rglob("*") if path.suffix in _DATA)
         hashes += [_hash(path) for path in sorted(tables)]
     return hashes
+
+
+@functools.cache
+def _loaded_hash(path: Path) -> str:
+    """Hash of a source when this process first asked, which is of the code that it runs."""
+    return _hash(path)
 
 
 def _hash(path: Path) -> str:

@@ -21,8 +21,8 @@ import numpy as np
 
 import femtobarn
 from femtobarn.errors import FemtobarnError, StoreError, UsageError
+from femtobarn.locks import locked
 from femtobarn.run.files import SCHEMA_VERSION, read_json, strict, write_json, write_text
-from femtobarn.run.lock import locked
 
 __all__ = ["Task", "default_out", "task"]
 
