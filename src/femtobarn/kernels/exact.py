@@ -17,7 +17,17 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DIGITS", "LARGEST", "add_exactly", "carried", "exact", "exact_sum", "packed", "rounded", "unpacked"]
+__all__ = [
+    "DIGITS",
+    "LARGEST",
+    "add_exactly",
+    "carried",
+    "exact",
+    "exact_sum",
+    "packed",
+    "rounded",
+    "unpacked",
+]
 
 #: Digits of a sum.
 DIGITS: Final = 8
