@@ -45,6 +45,8 @@ class SurveyConfig:
         What all processes together may hold; limits their number.
     threads : int or None
         Requests to one server at a time.
+    metadata_s : int or None
+        Time limit of a request for metadata.
     retries : int
         How often files that failed are tried again.
     show_progress : bool
@@ -67,6 +69,7 @@ class SurveyConfig:
     part_bytes: int | None = None
     memory_mb: float | None = None
     threads: int | None = None
+    metadata_s: int | None = None
     retries: int = 3
     write_parsed: bool = False
     show_progress: bool = True
@@ -133,7 +136,8 @@ class _Adapter(Sections):
             processes=int(min(processes)) if processes else None,
             part_bytes=parsing.get("chunk_yield_threshold_bytes"),
             memory_mb=parsing.get("env_threshold_memory_mb"),
-            threads=None if parsing.get("threads") is None else self.number("parsing_task_config", "threads"),
+            threads=self._limit("threads"),
+            metadata_s=self._limit("fetching_metadata_timeout"),
             retries=3 if retries is None else int(retries),
             show_progress=parsing.get("show_progress_bar") is not False,
             write_parsed=bool(self.sections.get("femtobarn", {}).get("write_parsed")),
@@ -141,6 +145,11 @@ class _Adapter(Sections):
             notes=tuple(self.notes),
             where=MappingProxyType(self.where),
         )
+
+    def _limit(self, key: str) -> int | None:
+        """A positive number of the parsing section; None where nothing is said."""
+        section = "parsing_task_config"
+        return None if self.sections.get(section, {}).get(key) is None else self.number(section, key)
 
     def _tasks(self) -> tuple[str, ...]:
         flags = self.sections.get("tasks", {})

@@ -35,6 +35,8 @@ def house_request(request: SurveyRequest, config: SurveyConfig) -> Request:
     values: dict[str, Any] = dict(config.parameters)
     if config.threads is not None and net_settings().per_host == NetSettings().per_host:
         use_network(per_host=config.threads)
+    if config.metadata_s is not None:
+        use_network(seconds=config.metadata_s)
     stage = stage_of(request)
     if stage in ("parsed", "arrays"):
         files, changes = stage_files(request, stage)

@@ -15,6 +15,7 @@ from femtobarn.api.runs import Finished, merge, plan, run
 from femtobarn.api.surveys.inputs import ANALYSIS, house_request
 from femtobarn.api.surveys.parsed import write_parsed
 from femtobarn.api.surveys.request import SurveyRequest, config_of, stage_of
+from femtobarn.catalog.atlas import service
 from femtobarn.config.survey import SurveyConfig
 from femtobarn.errors import LossError, UsageError
 from femtobarn.run.directory import RunDirectory
@@ -68,6 +69,8 @@ def survey(
     finally:
         _note(Path(house.out or ""), config.notes)
     _note(finished.path, _failed_files(finished.path))
+    if not request.files and not request.fileset and stage_of(request) == "all":
+        _keep_answer(finished.path, house)
     if config.write_parsed and part is not None:
         log.warning("a slice writes no parsed_data: use --tasks parsing for all events")
     elif config.write_parsed and stage_of(request) == "all":
@@ -100,6 +103,15 @@ def survey_submit(request: SurveyRequest, *, dry_run: bool = False) -> tuple[Sub
     done = submit(house_request(request, config), dry_run=dry_run)
     _note(done.path, config.notes)
     return done, config.notes
+
+
+def _keep_answer(path: Path, house: Request) -> None:
+    """``metadata_cache.json``: what was looked up, and the files that were the answer."""
+    answer: dict[str, list[str]] = {}
+    for item in RunDirectory(path).manifest()["inputs"]:
+        answer.setdefault(item["dataset"], []).append(item["path"])
+    asked = {"addresses": list(house.files), "service": service(), "max_files": house.max_files}
+    write_json(path / "metadata_cache.json", {"schema_version": 1, "request": asked, "files": answer})
 
 
 def _failed_files(path: Path) -> list[str]:
