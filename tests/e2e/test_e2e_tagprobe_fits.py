@@ -13,7 +13,8 @@ import uproot
 from femtobarn import api
 from femtobarn.errors import DataError, UsageError
 from femtobarn.export.egamma import read_egamma
-from femtobarn.stats.passfail.fit import PassFailOptions, fit_pass_fail
+from femtobarn.stats.passfail.building import PassFailOptions
+from femtobarn.stats.passfail.fit import fit_pass_fail
 from femtobarn.stats.passfail.input import read_root_bins
 
 TRUTH = {"bin0": 0.62, "bin1": 0.80, "bin2": 0.91, "bin3": 0.95}
@@ -97,6 +98,12 @@ def test_one_bin_again_keeps_the_rest_and_its_history(run, tmp_path):
         api.refit_bin(copy, "bin1", variation="altMC")
     with pytest.raises(UsageError, match="NAME=START"):
         api.refit_bin(copy, "bin1", starts=["sigma_p"])
+
+
+@pytest.mark.parametrize("verb", [api.status, api.resume], ids=["status", "resume"])
+def test_fits_of_files_are_no_run_in_parts(run, verb):
+    with pytest.raises(UsageError, match="not in parts"):
+        verb(run)
 
 
 def test_another_configuration_needs_fresh(run, tmp_path):

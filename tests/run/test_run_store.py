@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import mmap
 import os
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from femtobarn import api
 from femtobarn.errors import StoreError
 from femtobarn.hists import HistSpec, regular
+from femtobarn.kernels.jagged import Jagged
 from femtobarn.locks import locked
 from femtobarn.outcome import Outcome
 from femtobarn.run.codec import decode, encode
@@ -48,6 +50,25 @@ def test_round_trip():
     assert after.table("rows")["name"].tolist() == ["a", "µ"]
     assert after.table("rows")["event"].tolist() == [2**62, -1]
     assert (after.sums, after.facts, after.warnings) == (before.sums, before.facts, before.warnings)
+
+
+def test_large_tables_stay_in_the_file(tmp_path):
+    store, out = Store(tmp_path), sample()
+    lists = Jagged(np.array([0, 2, 2, 5]), np.arange(5.0))
+    out.add_table("many", {"x": np.arange(100_000.0), "odd": np.arange(100_000) % 7 == 0}, part=3)
+    out.add_table("lists", {"y": lists}, part=3)
+    store.save("key", out)
+    found = store.load("key", part=3)
+    store.path("key").unlink()
+    for name in ("x", "odd"):
+        column = found.tables["many"][0].columns[name]
+        assert isinstance(column.base.base.obj, mmap.mmap)
+        assert column.flags.aligned
+        assert np.array_equal(column, out.tables["many"][0].columns[name])
+    assert found.tables["lists"][0].columns["y"].values.tolist() == [0, 1, 2, 3, 4]
+    assert encode(found) == encode(out)
+    store.save("small", sample())
+    assert store.load("small", part=0).tables["rows"][0].columns["event"].flags.owndata
 
 
 def test_any_flipped_byte_is_found():

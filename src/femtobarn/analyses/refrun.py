@@ -17,7 +17,7 @@ from femtobarn.catalog.runrecords import CLASSES
 from femtobarn.rank.evaluate import Evaluation, ranks_table
 from femtobarn.rank.promotion import Promoted, PromotionEvaluation
 from femtobarn.rank.suggest import Suggestion
-from femtobarn.run.files import write_csv, write_text
+from femtobarn.run.files import write_csv
 
 __all__ = [
     "TITLE", "draw_evaluation", "draw_overlays", "evaluation_headline", "promotion_check_headline",
@@ -113,8 +113,7 @@ def draw_overlays(folder: Path, answers: Sequence[Suggestion], table: LumiTable 
         for quantity in ("luminosity", "pileup"):
             drawing = overlay(profiles, target=answer.question.run, quantity=quantity,
                               name=f"{quantity}_{answer.question.run}", label=label(toy=toy))  # fmt: skip
-            save(drawing, folder)
-            write_text(folder / f"{drawing.name}.svg", drawing.render("svg"))
+            save(drawing, folder, ("png", "svg"))
 
 
 def write_evaluation(folder: Path, found: Evaluation, content: Mapping[str, Any]) -> None:

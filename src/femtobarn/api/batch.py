@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from femtobarn.api.beginning import begin_for_batch, request_of
-from femtobarn.api.inputs import Request, resolve
+from femtobarn.api.inputs import Request, resolve, takes_request
 from femtobarn.api.outputs import here
 from femtobarn.errors import FemtobarnError, UsageError
 from femtobarn.net.settings import network_as_before
@@ -38,6 +38,7 @@ class Submitted:
     array: Array | None
 
 
+@takes_request
 def submit(request: Request, *, dry_run: bool = False, process_only: bool = False) -> Submitted:
     """Begin a run and hand its slices to a batch system as an array, with a merge behind it.
 

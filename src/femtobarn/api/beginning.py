@@ -32,6 +32,7 @@ __all__ = [
     "changes_since",
     "check_existing",
     "execution_of",
+    "manifest_of",
     "plan_for",
     "refuse_other_code",
     "request_of",
@@ -124,9 +125,20 @@ def execution_of(resolved: Resolved, executor: str, *, process_only: bool) -> di
     }  # fmt: skip
 
 
+def manifest_of(folder: RunDirectory) -> dict[str, Any]:
+    """The manifest of a run over events; directories that hold fits of files have no parts."""
+    manifest = folder.manifest()
+    if "ledger" not in manifest:
+        raise UsageError(
+            f"holds {manifest.get('title') or 'fits'}, made at once and not in parts", where=str(folder.path),
+            action=f"what there is: femtobarn report {folder.path}",
+        )  # fmt: skip
+    return manifest
+
+
 def request_of(folder: RunDirectory, **changes: Any) -> Request:
     """The request behind an existing run."""
-    manifest = folder.manifest()
+    manifest = manifest_of(folder)
     config, execution = manifest["config"], manifest["execution"]
     inputs, sizing = config["inputs"], config["sizing"]
     merged: dict[str, Any] = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from femtobarn.analysis import Analysis, find_analysis
 from femtobarn.catalog import RELEASES, datasets_from_files, read_fileset
@@ -19,7 +21,10 @@ from femtobarn.run.plan import Plan, Sizing
 from femtobarn.run.planfile import read_plan
 from femtobarn.run.resources import Resources
 
-__all__ = ["Request", "Resolved", "by_release", "datasets_of", "resolve"]
+__all__ = ["Request", "Resolved", "by_release", "datasets_of", "resolve", "takes_request"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _NOTHING_ASKED: Final = Resources()
 _RUN_FILE: Final = (".yaml", ".yml", ".json")
@@ -91,6 +96,50 @@ class Resolved:
     plan: Plan | None = None
     cache: str = "outcomes"
     command: tuple[str, ...] = field(default=())
+
+
+def takes_request(verb: Callable[Concatenate[Request, P], R]) -> Callable[Concatenate[Request | str, ...], R]:
+    """A verb whose first argument is a request, or the name of an analysis and the request's fields.
+
+    ``run("h4l", release="atlas-2020", files={"data": "data_*.root"}, out="RUN")`` is short for
+    ``run(Request(what="h4l", release="atlas-2020", files=["data=data_*.root"], out="RUN"))``.
+    """
+    shown = inspect.signature(verb)
+    first, *others = shown.parameters.values()
+    own = [item.name for item in others]
+
+    @functools.wraps(verb)
+    def asked(request: Request | str, *arguments: Any, **given: Any) -> R:
+        options = {name: given.pop(name) for name in own if name in given}
+        return verb(_request(request, given), *arguments, **options)
+
+    rest = inspect.Parameter("fields_of_request", inspect.Parameter.VAR_KEYWORD, annotation="Any")
+    parameters = [first.replace(annotation="Request | str"), *others, rest]
+    asked.__signature__ = shown.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return asked
+
+
+def _request(what: Request | str, given: Mapping[str, Any]) -> Request:
+    """A request from what was written in Python."""
+    names = [item.name for item in fields(Request) if item.name != "what"]
+    for name in given:
+        if name not in names:
+            raise UsageError(f"there is no argument {name!r}", near=nearest(name, names),
+                             action="arguments: " + ", ".join(names))  # fmt: skip
+    values = dict(given)
+    if "files" in values:
+        values["files"] = _listed(values["files"])
+    for name in ("fileset", "out"):
+        if isinstance(values.get(name), Path):
+            values[name] = str(values[name])
+    return replace(what, **values) if isinstance(what, Request) else Request(what=what, **values)
+
+
+def _listed(files: Any) -> list[str]:
+    """``--files`` as Python has them: one path, several, or {dataset: path or paths}."""
+    if isinstance(files, Mapping):
+        return [f"{name}={path}" for name, paths in files.items() for path in _listed(paths)]
+    return [str(files)] if isinstance(files, str | Path) else [str(path) for path in files]
 
 
 def resolve(request: Request, known: tuple[Plan, Mapping[str, Any]] | None = None) -> Resolved:

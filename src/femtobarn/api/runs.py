@@ -21,7 +21,7 @@ from femtobarn.api.beginning import (
     write_manifest,
 )
 from femtobarn.api.closing import Finished, close, finished, refuse_loss
-from femtobarn.api.inputs import Request, Resolved, resolve
+from femtobarn.api.inputs import Request, Resolved, resolve, takes_request
 from femtobarn.api.outputs import here
 from femtobarn.errors import UsageError
 from femtobarn.locks import locked
@@ -45,6 +45,7 @@ from femtobarn.run.store import Store, cache_root
 __all__ = ["Finished", "estimated", "merge", "plan", "resume", "run"]
 
 
+@takes_request
 def plan(request: Request, *, out: str | Path | None = None) -> tuple[Resolved, Plan]:
     """What would run.  Only metadata is read; ``out`` is a file for the plan."""
     resolved = resolve(request)
@@ -54,6 +55,7 @@ def plan(request: Request, *, out: str | Path | None = None) -> tuple[Resolved, 
     return resolved, planned
 
 
+@takes_request
 def estimated(request: Request, *, workers: int = 1, like: str | Path | None = None) -> Estimate:
     """What a run would cost on so many workers, from what the fileset or catalogue states; opens no file.
 
@@ -64,6 +66,7 @@ def estimated(request: Request, *, workers: int = 1, like: str | Path | None = N
     return estimate(resolved.datasets, resolved.sizing, workers=workers, speed=speed)
 
 
+@takes_request
 def run(
     request: Request,
     *,

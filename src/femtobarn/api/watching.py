@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from femtobarn.api.beginning import manifest_of
 from femtobarn.api.outputs import here
 from femtobarn.locks import holder
 from femtobarn.run.batch import read_arrays
@@ -24,7 +25,7 @@ def status(path: str | Path, *, ask_queue: bool = False) -> dict[str, Any]:
     whether a process holds its lock.
     """
     folder = RunDirectory(here(path))
-    manifest = folder.manifest()
+    manifest = manifest_of(folder)
     entries = read_ledger(folder.ledger_path)
     for item in slice_folders(folder.path):
         for number, entry in read_ledger(item / "ledger.jsonl").items():

@@ -86,13 +86,14 @@ def _json_rows(rows: list[Any], source: str) -> Iterator[Row]:
 
 
 def _csv_rows(text: str, source: str) -> Iterator[Row]:
-    reader = csv.DictReader(text.splitlines(keepends=True))
-    _check_keys(reader.fieldnames or (), source)
-    for i, row in enumerate(reader):
+    reader = csv.reader(text.splitlines(keepends=True))
+    names = next((cells for cells in reader if cells), [])
+    _check_keys(names, source)
+    for i, cells in enumerate(cells for cells in reader if cells):
         where = f"{source}:{reader.line_num}"
-        if None in row or None in row.values():
+        if len(cells) != len(names):
             raise DataError("has another number of cells than the header", where=where)
-        yield where, i, row
+        yield where, i, dict(zip(names, cells, strict=True))
 
 
 def _check_keys(found: Iterable[str], where: str) -> None:

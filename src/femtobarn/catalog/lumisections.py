@@ -6,7 +6,7 @@ lumisection; which of the two is told from the numbers, and nothing is summed be
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -150,8 +150,26 @@ class LumiTable:
             found["n_stable_ls"] = Quantity(int(self.stable(where).sum()), "", source)
         return found
 
-    def runs(self) -> Ints:
-        return np.unique(self.run)
+    def by_run(self) -> Mapping[int, Mapping[str, Quantity]]:
+        """{run: what its lumisections say of it}, worked out for a run when it is asked for."""
+        return _ByRun(self, frozenset(np.unique(self.run).tolist()))
+
+
+@dataclass(frozen=True)
+class _ByRun(Mapping[int, Mapping[str, Quantity]]):
+    table: LumiTable
+    runs: frozenset[int]
+
+    def __getitem__(self, run: int) -> Mapping[str, Quantity]:
+        if run not in self.runs:
+            raise KeyError(run)
+        return self.table.attributes(run)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted(self.runs))
+
+    def __len__(self) -> int:
+        return len(self.runs)
 
 
 def read_lumisections(path: str | Path) -> LumiTable:

@@ -99,7 +99,7 @@ def tables(stored: Stored) -> dict[str, Mapping[str, Any]]:
 def figures(stored: Stored, fit: Mapping[str, Any]) -> Iterable[Any]:
     """The fitted mass spectrum, and data against simulation."""
     from femtobarn.plot import Label, ProcessStyle, stack
-    from femtobarn.plot.mass_fit import mass_fit
+    from femtobarn.plot.mass_spectra import mass_fit
 
     release = RELEASES[stored.parameters.release]
     experiment = "femtobarn toy simulation" if stored.is_toy else f"{release.experiment} Open Data"

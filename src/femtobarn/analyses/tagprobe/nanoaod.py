@@ -8,8 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from femtobarn.analyses.tagprobe.declared import path_candidates, tag_collection
-from femtobarn.analyses.tagprobe.names import is_trigger
+from femtobarn.analyses.tagprobe.names import is_trigger, path_candidates
 from femtobarn.analyses.tagprobe.pairs import Member, Pairs
 from femtobarn.analyses.tagprobe.parameters import TagProbeParameters
 from femtobarn.analysis import Context
@@ -118,7 +117,7 @@ def nanoaod_pairs(
     parameters: TagProbeParameters = ctx.parameters
     triggers = TriggerObjects(events, ctx, out)
     probes = _Objects(events, parameters.source.probe, parameters)
-    kind = tag_collection(parameters)
+    kind = parameters.tag_collection
     tags = probes if kind == probes.name else _Objects(events, kind, parameters)
     tag = _tags(tags, parameters, triggers) & np.repeat(good, np.diff(tags.offsets))
     probe = _probe_cuts(probes, parameters) & np.repeat(good, np.diff(probes.offsets))

@@ -291,6 +291,13 @@ class TagProbeParameters(Parameters):
         return WORKFLOWS[self.workflow]
 
     @property
+    def tag_collection(self) -> str:
+        """NanoAOD collection of the tag: photons may be probed with electrons."""
+        if self.source.probe == "Photon" and not self.start_from_diphotons:
+            return "Electron"
+        return self.source.tag
+
+    @property
     def peak(self) -> Resonance:
         return RESONANCES[self.resonance]
 

@@ -33,8 +33,11 @@ class TtbarParameters(Parameters):
     jetid: Literal["column", "none"] = Field(
         "column", description="none: do not ask for the jet identification (NanoAODv15 has no Jet_jetId)"
     )
-    ml: Literal["off", "local"] = Field("off", description="assign jets to partons in the signal region")
-    models: str | None = Field(None, description="directory of the two trained models (ml=local)")
+    ml: Literal["off", "local", "onnx", "triton"] = Field(
+        "off", description="assign jets to partons in the signal region: here, by ONNX Runtime, by a server"
+    )
+    models: str | None = Field(None, description="directory of the two trained models")
+    triton: str = Field("localhost:8001", description="HOST:PORT of the Triton server (ml=triton)")
     n_files_max: int = Field(-1, ge=-1, description="first N files of every dataset; -1 for all")
     source: SourceName = Field("upstream", description="where the files of the catalogue are read from")
     xcache_prefix: str | None = Field(None, description="prefix for every path")

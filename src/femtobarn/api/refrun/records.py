@@ -90,7 +90,7 @@ def load_records(sources: RecordSources, *, need_pairs: bool = True) -> LoadedRe
         lumi = read_lumisections(sources.lumisections)
         warnings += lumi.warnings
     if lumi is not None:
-        runs = runs.merged({int(run): lumi.attributes(int(run)) for run in lumi.runs()})
+        runs = runs.merged(lumi.by_run())
     return LoadedRecords(Records(pairs, runs), lumi, inputs, tuple(warnings), _origin(inputs))
 
 
