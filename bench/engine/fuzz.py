@@ -55,8 +55,10 @@ def flip(data: bytes, choose: random.Random) -> bytes:
     """One to eight small injuries."""
     out = bytearray(data)
     for _ in range(choose.randint(1, 8)):
-        at = choose.randrange(len(out))
+        at = choose.randrange(max(len(out), 1))
         how = choose.randrange(6)
+        if not out:
+            break
         if how == 0:
             out[at] ^= 1 << choose.randrange(8)
         elif how == 1:
