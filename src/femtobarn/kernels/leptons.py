@@ -14,7 +14,7 @@ import numpy as np
 __all__ = ["exactly_one", "last_passing", "passing_above", "passing_electrons", "passing_muons"]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def passing_above(pt: Any, pt_min: float) -> Any:
     """(m,) whether an object is above a transverse momentum in GeV."""
     out = np.empty(len(pt), np.bool_)
@@ -23,7 +23,7 @@ def passing_above(pt: Any, pt_min: float) -> Any:
     return out
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def passing_electrons(
     pt: Any, eta: Any, level: Any, sip3d: Any, pt_min: float, eta_max: float, sip_max: float
 ) -> Any:
@@ -35,7 +35,7 @@ def passing_electrons(
     return out
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def passing_muons(
     pt: Any, eta: Any, tight: Any, sip3d: Any, isolation: Any,
     pt_min: float, eta_max: float, sip_max: float, isolation_max: float,
@@ -59,7 +59,7 @@ def _running(passing: Any) -> Any:
     return out
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def exactly_one(first_offsets: Any, first: Any, second_offsets: Any, second: Any) -> Any:
     """(n,) whether one object of two kinds together passes.
 
@@ -77,7 +77,7 @@ def exactly_one(first_offsets: Any, first: Any, second_offsets: Any, second: Any
     return out
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def last_passing(offsets: Any, passing: Any) -> Any:
     """(n,) int64 position of the last passing object of each event; -1 where there is none."""
     out = np.full(len(offsets) - 1, -1, np.int64)

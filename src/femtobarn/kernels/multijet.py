@@ -203,7 +203,7 @@ def _all_possible(first: int, last: int, pt: Any) -> Any:
     return good
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def select_jets(
     chosen: Any, offsets: Any, pt: Any, eta: Any, phi: Any, mass: Any, btag: Any, jet_id: Any,
     run: Any, lumi: Any, event: Any, kinds: Any, sizes: Any, cuts: Any,
