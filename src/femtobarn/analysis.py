@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import importlib.util
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,6 +26,7 @@ from femtobarn.hists import Axis, HistSpec
 from femtobarn.outcome import Outcome
 from femtobarn.read.columns import Events
 from femtobarn.records import NOMINAL, Dataset, FileRef, Part, Variation
+from femtobarn.userfiles import load_file
 
 __all__ = [
     "Analysis",
@@ -352,20 +351,7 @@ def _from_file(path: Path) -> Analysis:
     if not path.is_file():
         raise UsageError("no such analysis file", where=str(path),
                          action="write one with: femtobarn new " + path.stem)  # fmt: skip
-    name = f"femtobarn_user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UsageError("not a Python file", where=str(path))
-    module = importlib.util.module_from_spec(spec)
-    # Registered under its name so that worker processes and dataclasses find it again.
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError) as error:
-        line = getattr(error, "lineno", None) or _last_line(error, path)
-        raise UsageError(
-            f"{type(error).__name__}: {error}", where=f"{path}:{line}" if line else str(path)
-        ) from error
+    module = load_file(path, "femtobarn_user")
     found = [item for item in vars(module).values() if isinstance(item, Analysis)]
     if len(found) != 1:
         raise DataError(
@@ -374,14 +360,3 @@ def _from_file(path: Path) -> Analysis:
             action="end it with: analysis = Analysis(name=..., columns=..., process=process)",
         )
     return found[0]
-
-
-def _last_line(error: BaseException, path: Path) -> int | None:
-    """Line of the user's file where an exception came from."""
-    line = None
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line

@@ -6,7 +6,7 @@ lumisection; which of the two is told from the numbers, and nothing is summed be
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,8 @@ LS_SECONDS: Final = 23.31
 _NUMBERS: Final[tuple[str, ...]] = ("init_lumi", "end_lumi", "pileup", "recorded_lumi", "delivered_lumi")
 _CUMULATIVE: Final[tuple[str, ...]] = ("recorded_lumi", "delivered_lumi")
 _STABLE: Final = ("beam1_stable", "beam2_stable")
+#: Of the pileup of a run's lumisections [%].
+_QUANTILES: Final = (10, 50, 90)
 _IMPOSSIBLE_PILEUP: Final = 200.0
 
 
@@ -142,6 +144,8 @@ class LumiTable:
             if len(pileup):
                 found["ls_pileup_mean"] = Quantity(float(pileup.mean()), "", source)
                 found["ls_pileup_std"] = Quantity(float(pileup.std()), "", source)
+                for percent, value in zip(_QUANTILES, np.percentile(pileup, _QUANTILES), strict=True):
+                    found[f"ls_pileup_q{percent}"] = Quantity(float(value), "", source)
                 found["ls_pileup_n"] = Quantity(len(pileup), "", source)
         ready = [flag[where] for name, flag in self.flags.items() if name.endswith("_ready")]
         if ready:
@@ -150,8 +154,26 @@ class LumiTable:
             found["n_stable_ls"] = Quantity(int(self.stable(where).sum()), "", source)
         return found
 
-    def runs(self) -> Ints:
-        return np.unique(self.run)
+    def by_run(self) -> Mapping[int, Mapping[str, Quantity]]:
+        """{run: what its lumisections say of it}, worked out for a run when it is asked for."""
+        return _ByRun(self, frozenset(np.unique(self.run).tolist()))
+
+
+@dataclass(frozen=True)
+class _ByRun(Mapping[int, Mapping[str, Quantity]]):
+    table: LumiTable
+    runs: frozenset[int]
+
+    def __getitem__(self, run: int) -> Mapping[str, Quantity]:
+        if run not in self.runs:
+            raise KeyError(run)
+        return self.table.attributes(run)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted(self.runs))
+
+    def __len__(self) -> int:
+        return len(self.runs)
 
 
 def read_lumisections(path: str | Path) -> LumiTable:

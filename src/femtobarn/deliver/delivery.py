@@ -20,8 +20,9 @@ from femtobarn.deliver.spec import Sample, Spec, read_spec
 from femtobarn.errors import FemtobarnError, LossError, UsageError, nearest
 from femtobarn.folders import cache_root
 from femtobarn.records import Dataset, Part
+from femtobarn.run.choosing import choose
 from femtobarn.run.engine import Progress, execute
-from femtobarn.run.executors import choose
+from femtobarn.run.executors import processors
 from femtobarn.run.fingerprint import digest
 from femtobarn.run.plan import FilePlan, Plan
 
@@ -172,10 +173,7 @@ def _workers(options: Options, planned: Plan) -> int:
         return min(options.workers, len(planned.parts))
     if len(planned.parts) == 1 or sum(file.size for file in planned.files) < _WORTH_WORKERS:
         return 1
-    import os
-
-    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-               len(planned.parts))  # fmt: skip
+    return min(processors(), len(planned.parts))
 
 
 def _ledger(folder: Path | None, spec: Spec, keys: Sequence[str]) -> Path:

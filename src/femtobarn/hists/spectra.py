@@ -14,9 +14,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from femtobarn.kernels.exact import DIGITS, carried, rounded
+from femtobarn.kernels.exact import DIGITS, carried, rounded, unpacked
+from femtobarn.kernels.merging import count_bins, merge_bins, pair_rows
 
-__all__ = ["ARRAYS", "Grid", "Kept", "Spectra", "Spectrum"]
+__all__ = ["ARRAYS", "Grid", "Kept", "Spectra", "Spectrum", "count_type"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -32,6 +33,11 @@ class Grid:
     @property
     def high(self) -> float:
         return self.width * self.bins
+
+    @property
+    def bin_type(self) -> type:
+        """Type that numbers the bins: millions of them are kept."""
+        return np.uint16 if self.bins <= 1 << 16 else np.uint32
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +61,20 @@ class Kept:
     values: Floats
 
 
-#: Columns of a survey with their shape and type, as they are stored.
+#: Columns of a survey with their shape and type (bins and counts: as narrow as they can be).
 ARRAYS: Final[Mapping[str, tuple[tuple[int, ...], type]]] = {
     "state": ((), np.int64), "state_events": ((), np.int64), "state_sumw": ((DIGITS,), np.int64),
     "of": ((), np.int64), "item": ((), np.int64), "n": ((), np.int64), "total": ((DIGITS,), np.int64),
     "low": ((), np.float64), "high": ((), np.float64), "overflow": ((), np.int64),
     "sumw": ((DIGITS,), np.int64), "sumw2": ((DIGITS,), np.int64),
-    "offsets": ((), np.int64), "bins": ((), np.int64), "counts": ((), np.int64),
-    "bin_sumw": ((DIGITS,), np.int64), "bin_sumw2": ((DIGITS,), np.int64),
+    "offsets": ((), np.int64), "bins": ((), np.uint16), "counts": ((), np.uint32),
+    "bin_sumw": ((DIGITS,), np.uint32), "bin_sumw2": ((DIGITS,), np.uint32),
 }  # fmt: skip
+
+
+def count_type(largest: int) -> type:
+    """Type of the counts of bins of which none exceeds this."""
+    return np.uint32 if largest < 1 << 32 else np.int64
 
 
 def _empty(name: str) -> NDArray[Any]:
@@ -110,7 +121,9 @@ class Spectra:
         State and item of each spectrum, ascending.
     n, total, low, high, overflow, sumw, sumw2 : (g,) or (g, 8)
     offsets, bins, counts, bin_sumw, bin_sumw2 : (g + 1,), (b,) ...
-        Filled bins of spectrum i are ``offsets[i]:offsets[i + 1]``, ascending.
+        Filled bins of spectrum i are ``offsets[i]:offsets[i + 1]``, ascending.  There are millions, so
+        they are kept narrow: bins as :attr:`Grid.bin_type`, counts as uint32 until one is too large, sums
+        packed (:func:`femtobarn.kernels.exact.packed`).
     kept : list of Kept
     """
 
@@ -132,10 +145,10 @@ class Spectra:
     sumw: Ints = field(default_factory=lambda: _empty("sumw"))
     sumw2: Ints = field(default_factory=lambda: _empty("sumw2"))
     offsets: Ints = field(default_factory=lambda: _empty("offsets"))
-    bins: Ints = field(default_factory=lambda: _empty("bins"))
-    counts: Ints = field(default_factory=lambda: _empty("counts"))
-    bin_sumw: Ints = field(default_factory=lambda: _empty("bin_sumw"))
-    bin_sumw2: Ints = field(default_factory=lambda: _empty("bin_sumw2"))
+    bins: NDArray[Any] = field(default_factory=lambda: _empty("bins"))
+    counts: NDArray[Any] = field(default_factory=lambda: _empty("counts"))
+    bin_sumw: NDArray[np.uint32] = field(default_factory=lambda: _empty("bin_sumw"))
+    bin_sumw2: NDArray[np.uint32] = field(default_factory=lambda: _empty("bin_sumw2"))
     kept: list[Kept] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -185,18 +198,12 @@ class Spectra:
             return self.n.astype(np.float64), self.n.astype(np.float64)
         return rounded(self.sumw), rounded(self.sumw2)
 
-    def bin_weights(self) -> tuple[Floats, Floats]:
-        """(b,) sums of weights and of squared weights of the filled bins."""
-        if not self.weighted:
-            return self.counts.astype(np.float64), self.counts.astype(np.float64)
-        return rounded(self.bin_sumw), rounded(self.bin_sumw2)
-
     def spectrum(self, index: int, total: float | None = None) -> Spectrum:
         """One spectrum, its sums rounded; ``total`` is that of :meth:`totals`, where it is known already."""
         at = slice(int(self.offsets[index]), int(self.offsets[index + 1]))
-        counts = self.counts[at]
+        bins, counts = self.bins[at].astype(np.int64), self.counts[at].astype(np.int64)
         if self.weighted:
-            values, variances = rounded(self.bin_sumw[at]), rounded(self.bin_sumw2[at])
+            values, variances = (rounded(unpacked(sums[at])) for sums in (self.bin_sumw, self.bin_sumw2))
             sumw, sumw2 = float(rounded(self.sumw[index])), float(rounded(self.sumw2[index]))
         else:
             values = variances = counts.astype(np.float64)
@@ -205,71 +212,58 @@ class Spectra:
             int(self.of[index]), int(self.item[index]), int(self.n[index]),
             float(rounded(self.total[index])) if total is None else total,
             float(self.low[index]), float(self.high[index]), int(self.overflow[index]),
-            sumw, sumw2, self.bins[at], counts, values, variances,
+            sumw, sumw2, bins, counts, values, variances,
         )  # fmt: skip
 
 
 def _states(a: Spectra, b: Spectra) -> dict[str, Any]:
-    state = np.concatenate([a.state, b.state])
-    order = np.argsort(state, kind="stable")
-    first = _firsts(state[order])
-    joined = {
-        name: np.concatenate([getattr(a, name), getattr(b, name)])[order]
-        for name in ("state_events", "state_sumw")
-        if name != "state_sumw" or a.weighted
+    in_a, in_b = pair_rows(a.state, np.zeros_like(a.state), b.state, np.zeros_like(b.state))
+    out = {
+        "state": np.where(in_a >= 0, _rows(a.state, in_a), _rows(b.state, in_b)),
+        "state_events": _rows(a.state_events, in_a) + _rows(b.state_events, in_b),
     }
-    out: dict[str, Any] = {"state": state[order][first]}
-    for name, column in joined.items():
-        total = np.add.reduceat(column, first) if len(first) else column
-        out[name] = carried(total) if name == "state_sumw" else total
+    if a.weighted:
+        out["state_sumw"] = carried(_rows(a.state_sumw, in_a) + _rows(b.state_sumw, in_b))
     return out
 
 
 def _spectra(a: Spectra, b: Spectra) -> dict[str, Any]:
-    of, item = (np.concatenate([getattr(a, name), getattr(b, name)]) for name in ("of", "item"))
-    if not len(of):
-        return {}
-    order = np.lexsort((item, of))
-    first = _firsts(of[order], item[order])
-    out: dict[str, Any] = {"of": of[order][first], "item": item[order][first]}
-    how: dict[str, Any] = {
-        "n": np.add,
-        "overflow": np.add,
-        "total": np.add,
-        "low": np.minimum,
-        "high": np.maximum,
+    in_a, in_b = pair_rows(a.of, a.item, b.of, b.item)
+    out: dict[str, Any] = {
+        name: np.where(in_a >= 0, _rows(getattr(a, name), in_a), _rows(getattr(b, name), in_b))
+        for name in ("of", "item")
     }
-    if a.weighted:
-        how |= {"sumw": np.add, "sumw2": np.add}
-    for name, function in how.items():
-        column = function.reduceat(np.concatenate([getattr(a, name), getattr(b, name)])[order], first)
+    for name in ("n", "overflow", "total", *(("sumw", "sumw2") if a.weighted else ())):
+        column = _rows(getattr(a, name), in_a) + _rows(getattr(b, name), in_b)
         out[name] = carried(column) if column.ndim == 2 else column
-    # Row of the merged table that each spectrum became.
-    row = np.empty(len(of), dtype=np.int64)
-    row[order] = np.repeat(np.arange(len(first)), np.diff([*first, len(of)]))
-    filled = np.concatenate([np.diff(a.offsets), np.diff(b.offsets)])
-    owner = np.repeat(row, filled)
-    bins = np.concatenate([a.bins, b.bins])
-    place = np.lexsort((bins, owner))
-    at = _firsts(owner[place], bins[place])
-    names = ("counts", "bin_sumw", "bin_sumw2") if a.weighted else ("counts",)
-    for name in names:
-        column = np.concatenate([getattr(a, name), getattr(b, name)])[place]
-        column = np.add.reduceat(column, at) if len(at) else column
-        out[name] = carried(column) if column.ndim == 2 else column
-    out["bins"] = bins[place][at]
-    counts = np.bincount(owner[place][at], minlength=len(first))
-    out["offsets"] = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    out["low"] = np.minimum(_rows(a.low, in_a, np.inf), _rows(b.low, in_b, np.inf))
+    out["high"] = np.maximum(_rows(a.high, in_a, -np.inf), _rows(b.high, in_b, -np.inf))
+    return out | _bins(a, b, in_a, in_b)
+
+
+def _bins(a: Spectra, b: Spectra, in_a: Ints, in_b: Ints) -> dict[str, Any]:
+    offsets = count_bins(in_a, in_b, a.offsets, a.bins, b.offsets, b.bins)
+    number = int(offsets[-1])
+    largest = int(a.counts.max(initial=0)) + int(b.counts.max(initial=0))
+    sums = (number if a.weighted else 0, DIGITS)
+    out = {
+        "offsets": offsets,
+        "bins": np.empty(number, dtype=a.grid.bin_type),
+        "counts": np.zeros(number, dtype=count_type(largest)),
+        "bin_sumw": np.zeros(sums, dtype=np.uint32),
+        "bin_sumw2": np.zeros(sums, dtype=np.uint32),
+    }
+    columns = ("offsets", "bins", "counts", "bin_sumw", "bin_sumw2")
+    merge_bins(
+        in_a, in_b, offsets, *(getattr(s, name) for s in (a, b) for name in columns),
+        *(out[name] for name in columns[1:]),
+    )  # fmt: skip
     return out
 
 
-def _firsts(*columns: Ints) -> Ints:
-    """Where a new combination begins in sorted columns."""
-    length = len(columns[0])
-    if not length:
-        return np.zeros(0, dtype=np.int64)
-    new = np.zeros(length, dtype=np.bool_)
-    new[0] = True
-    for column in columns:
-        new[1:] |= column[1:] != column[:-1]
-    return np.flatnonzero(new)
+def _rows(column: NDArray[Any], where: Ints, otherwise: float = 0) -> NDArray[Any]:
+    """Rows of a column; ``otherwise`` where they are not in it (-1)."""
+    found = np.full((len(where), *column.shape[1:]), otherwise, dtype=column.dtype)
+    present = where >= 0
+    found[present] = column[where[present]]
+    return found

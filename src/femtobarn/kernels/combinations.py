@@ -117,10 +117,21 @@ def _mass(p: Any, first: Any, count: Any, picks: Any, transverse: Any, met_x: fl
 
 
 @numba.njit(cache=True)
+def _move(digits: Any, out: Any) -> None:
+    """Write a sum (8,) to where it is kept, carried and packed, and set it to zero."""
+    carry = np.int64(0)
+    for d in range(DIGITS):
+        total = digits[d] + carry
+        out[d] = total & 0xFFFFFFFF
+        carry = total >> 32
+        digits[d] = 0
+
+
+@numba.njit(cache=True)
 def fill_masses(
     order: Any, bounds: Any, counts: Any, p: Any, first: Any, count: Any,
     picks: Any, transverse: Any, met: Any, weight: Any,
-    width: float, bins: int, room: tuple[int, int, int], keep: Any,
+    width: float, bins: int, room: tuple[int, int, int], keep: Any, bin_number: Any,
 ) -> Any:  # fmt: skip
     """Masses of all combinations of all events, accumulated.
 
@@ -146,12 +157,13 @@ def fill_masses(
     width, bins : grid
     room : from :func:`count_rows`
     keep : return the masses as well
+    bin_number : (room[1],) integers to write the numbers of filled bins into
 
     Returns
     -------
     tuple of arrays
         state number, combination, n, digits, low, high, overflow, digits of sumw and sumw2, number of
-        filled bins; bin numbers, counts, digits of sumw and sumw2 of the filled bins; masses.
+        filled bins; of the filled bins numbers, counts, packed digits of sumw and sumw2; masses.
     """
     rows, most = room[0], room[1]
     weighted = weight.shape[0] > 0
@@ -165,10 +177,9 @@ def fill_masses(
     sumw = np.zeros((rows if weighted else 0, DIGITS), dtype=np.int64)
     sumw2 = np.zeros((rows if weighted else 0, DIGITS), dtype=np.int64)
     filled = np.zeros(rows, dtype=np.int64)
-    bin_number = np.empty(most, dtype=np.int64)
-    bin_count = np.empty(most, dtype=np.int64)
-    bin_sumw = np.zeros((most if weighted else 0, DIGITS), dtype=np.int64)
-    bin_sumw2 = np.zeros((most if weighted else 0, DIGITS), dtype=np.int64)
+    bin_count = np.empty(most, dtype=np.uint32)
+    bin_sumw = np.empty((most if weighted else 0, DIGITS), dtype=np.uint32)
+    bin_sumw2 = np.empty((most if weighted else 0, DIGITS), dtype=np.uint32)
     masses = np.empty(room[2] if keep else 0)
     scratch = np.zeros(bins, dtype=np.int64)
     scratch_w = np.zeros((bins if weighted else 0, DIGITS), dtype=np.int64)
@@ -218,11 +229,8 @@ def fill_masses(
                 bin_count[at] = scratch[k]
                 scratch[k] = 0
                 if weighted:
-                    for d in range(DIGITS):
-                        bin_sumw[at, d] = scratch_w[k, d]
-                        bin_sumw2[at, d] = scratch_w2[k, d]
-                        scratch_w[k, d] = 0
-                        scratch_w2[k, d] = 0
+                    _move(scratch_w[k], bin_sumw[at])
+                    _move(scratch_w2[k], bin_sumw2[at])
                 at += 1
             state[row] = s
             item[row] = c

@@ -17,7 +17,17 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DIGITS", "LARGEST", "add_exactly", "carried", "exact_sum", "rounded"]
+__all__ = [
+    "DIGITS",
+    "LARGEST",
+    "add_exactly",
+    "carried",
+    "exact",
+    "exact_sum",
+    "packed",
+    "rounded",
+    "unpacked",
+]
 
 #: Digits of a sum.
 DIGITS: Final = 8
@@ -65,6 +75,18 @@ def carried(digits: Digits) -> Digits:
     return out
 
 
+def packed(digits: Digits) -> NDArray[np.uint32]:
+    """Digits (..., 8) in half the memory: one integer of 256 bits in two's complement."""
+    return np.asarray(carried(digits) & _MASK, dtype=np.uint32)
+
+
+def unpacked(digits: NDArray[np.uint32]) -> Digits:
+    """Digits (..., 8) from :func:`packed` ones."""
+    out = np.array(digits, dtype=np.int64)
+    out[..., -1] = digits[..., -1].astype(np.int32)
+    return out
+
+
 def exact_sum(values: NDArray[Any] | Iterable[float]) -> Digits:
     """(8,) digits of the sum of finite numbers."""
     array = np.ascontiguousarray(values, dtype=np.float64).ravel()
@@ -75,6 +97,22 @@ def exact_sum(values: NDArray[Any] | Iterable[float]) -> Digits:
         _add_all(digits, array[start : start + (1 << 24)])
         digits = carried(digits)
     return digits
+
+
+@numba.njit(cache=True)
+def _each(digits: Any, values: Any) -> None:
+    for i in range(values.shape[0]):
+        add_exactly(digits[i], values[i])
+
+
+def exact(values: NDArray[Any] | Iterable[float]) -> Digits:
+    """(n, 8) digits of n finite numbers, each for itself."""
+    array = np.ascontiguousarray(values, dtype=np.float64)
+    if not np.all(np.abs(array) < LARGEST):
+        raise ValueError(f"only finite numbers below {LARGEST:g} can be added exactly")
+    digits = np.zeros((len(array), DIGITS), dtype=np.int64)
+    _each(digits, array)
+    return carried(digits)
 
 
 def rounded(digits: Digits) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from femtobarn.kernels.combinations import sort_selected
 from femtobarn.kernels.jagged import Jagged
+from femtobarn.kernels.momenta import cartesian, mass_from_energy
 from femtobarn.read.columns import Events
 from femtobarn.read.schema import Schema
 from femtobarn.units import ELECTRON_MASS, MUON_MASS, TAU_MASS
@@ -146,8 +147,7 @@ def read_objects(events: Events, schema: Schema, kind: str, *, charge: bool = Fa
     if kind in ("jets", "taus") and f"{prefix}.mass" in events:
         mass = column("mass")
     elif kind in ("jets", "taus") and f"{prefix}.e" in events:
-        with np.errstate(all="ignore"):
-            mass = np.sqrt(np.maximum(column("e") ** 2 - (values * np.cosh(eta)) ** 2, 0.0))
+        mass = mass_from_energy(values, eta, column("e"))
     # A calibrated mass may come out negative (releases of 2016 have -176 MeV); it counts as none.
     mass = np.maximum(mass, 0.0)
     found = Objects(pt.offsets, values, eta, phi, mass, charges, np.arange(len(values)))
@@ -179,17 +179,12 @@ def four_momenta(objects: Objects, kind: str, *, model: MassModel, unit: float) 
     model : ``true`` masses, ``massless``, or ``classic`` (lepton masses of the predecessor)
     unit : GeV in one unit of the file, for the classic masses
     """
-    mass: Floats | float = objects.mass
+    mass = objects.mass
     if model == "massless":
-        mass = 0.0
+        mass = np.zeros_like(mass)
     elif model == "classic":
-        mass = _CLASSIC.get(kind, 0.0) * unit
-    out = np.empty((len(objects.pt), 4))
-    out[:, 0] = objects.pt * np.cos(objects.phi)
-    out[:, 1] = objects.pt * np.sin(objects.phi)
-    out[:, 2] = objects.pt * np.sinh(objects.eta)
-    out[:, 3] = np.sqrt((objects.pt * np.cosh(objects.eta)) ** 2 + np.square(mass))
-    return out
+        mass = np.full_like(mass, _CLASSIC.get(kind, 0.0) * unit)
+    return cartesian(objects.pt, objects.eta, objects.phi, mass)
 
 
 def flags(events: Events, schema: Schema, kind: str, name: str, objects: Objects) -> NDArray[Any]:

@@ -70,7 +70,7 @@ def accumulate(
     ) = fill_masses(
         order, bounds, counts, p, first, count, picks, transverse, met,
         weight if weight is not None else np.zeros(0),
-        empty.grid.width, empty.grid.bins, room, keep is not None,
+        empty.grid.width, empty.grid.bins, room, keep is not None, np.empty(room[1], empty.grid.bin_type),
     )  # fmt: skip
     of = states[row]
     names = {int(state): name_of(int(state)) for state in states}
@@ -84,7 +84,7 @@ def accumulate(
         sums = [exact_sum(weight[order[a:b]]) for a, b in pairwise(bounds)]
         weights = {
             "state_sumw": np.array(sums, dtype=np.int64), "sumw": carried(sumw), "sumw2": carried(sumw2),
-            "bin_sumw": carried(bin_sumw), "bin_sumw2": carried(bin_sumw2),
+            "bin_sumw": bin_sumw, "bin_sumw2": bin_sumw2,
         }  # fmt: skip
     return replace(
         empty, names=names, state=states, state_events=np.diff(bounds), of=of, item=item, n=n,

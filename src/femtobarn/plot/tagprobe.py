@@ -210,7 +210,8 @@ def _against(rows: Sequence[Mapping[str, Any]], variable: str, name: str, label:
         main.set_ylim(floor, 1.0 + 0.32 * (1.0 - floor))
         main.axhline(1.0, color="0.6", linewidth=0.8, linestyle=":")
         main.set_ylabel("Efficiency")
-        main.legend(loc="upper right", fontsize=10)
+        if main.get_legend_handles_labels()[0]:
+            main.legend(loc="upper right", fontsize=10)
         if note:
             main.text(0.03, 0.96, note, transform=main.transAxes, va="top", fontsize=11)
         panel.axhline(1.0, color="0.4", linewidth=0.8)

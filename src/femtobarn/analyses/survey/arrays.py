@@ -78,5 +78,5 @@ def _spectrum(
         state_events=np.zeros(1, dtype=np.int64), of=np.array([code]), item=np.array([item]),
         n=np.array([len(values)]), total=exact_sum(values)[None], low=np.array([values.min()]),
         high=np.array([values.max()]), overflow=np.array([int((k >= grid.bins).sum())]),
-        offsets=np.array([0, len(bins)]), bins=bins, counts=counts.astype(np.int64),
+        offsets=np.array([0, len(bins)]), bins=bins.astype(grid.bin_type), counts=counts.astype(np.uint32),
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from femtobarn.plot.contours import contours
+from femtobarn.plot.contouring import contours
 from femtobarn.plot.drawing import Drawing
 from femtobarn.plot.fits import correlations, limit, pulls, ranking, scan, toy_pulls
 from femtobarn.plot.names import Stems
