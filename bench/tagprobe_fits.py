@@ -179,7 +179,7 @@ def main() -> None:
             "cpu_s": dict(zip(sides, map(statistics.median, cpu), strict=True)),
             "wall_s": dict(zip(sides, map(statistics.median, wall), strict=True)),
             "ratio": ratios(*cpu),
-            "spread_from_truth": {side: float(np.sqrt(np.mean(a**2))) for side, a in zip(sides, away, strict=True)},
+            "spread_from_truth": dict(zip(sides, (float(np.sqrt(np.mean(a**2))) for a in away), strict=True)),
             "not_good": {
                 "femtobarn": sum(one.status != "good" for one in found), "peer": count - last["valid"],
             },
