@@ -105,6 +105,8 @@ class Context:
     peek: Events | None = None
     #: {column: what the file says about it}, for the columns in :attr:`Analysis.titles`.
     titles: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    #: The file that the events come from, for messages.
+    url: str = ""
 
     @property
     def is_data(self) -> bool:
@@ -236,6 +238,8 @@ class Analysis:
     peek : function (parameters, dataset) -> :class:`Peek` at the beginning of each file, or None
     prepare : function (datasets, parameters) -> (datasets, unused datasets with reason)
         Completes or refuses datasets before anything is read (sample tables).
+    deliver : function (prepared datasets, parameters, fresh=) -> datasets to process instead
+        Makes skims where that was asked for; ``fresh`` makes them anew.
     sources : function (parameters) -> what is processed when no files are named
         As ``--files`` takes them: addresses in the catalogue of the release.
     normalise : function (stored) -> {dataset: Normalisation}
@@ -273,6 +277,7 @@ class Analysis:
     resources: Callable[[Any], Mapping[str, Resource]] = field(default=lambda _: {})
     peek: Callable[[Any, Dataset], Peek | None] = field(default=lambda *_: None)
     prepare: Callable[[tuple[Dataset, ...], Any], tuple[tuple[Dataset, ...], Mapping[str, str]]] | None = None
+    deliver: Callable[..., tuple[Dataset, ...]] | None = None
     sources: Callable[[Any], tuple[str, ...]] = field(default=lambda _: ())
     normalise: Callable[[Stored], Mapping[str, Normalisation]] | None = None
     yields: Callable[[Stored], Mapping[str, Any]] | None = None

@@ -28,6 +28,8 @@ LS_SECONDS: Final = 23.31
 _NUMBERS: Final[tuple[str, ...]] = ("init_lumi", "end_lumi", "pileup", "recorded_lumi", "delivered_lumi")
 _CUMULATIVE: Final[tuple[str, ...]] = ("recorded_lumi", "delivered_lumi")
 _STABLE: Final = ("beam1_stable", "beam2_stable")
+#: Of the pileup of a run's lumisections [%].
+_QUANTILES: Final = (10, 50, 90)
 _IMPOSSIBLE_PILEUP: Final = 200.0
 
 
@@ -142,6 +144,8 @@ class LumiTable:
             if len(pileup):
                 found["ls_pileup_mean"] = Quantity(float(pileup.mean()), "", source)
                 found["ls_pileup_std"] = Quantity(float(pileup.std()), "", source)
+                for percent, value in zip(_QUANTILES, np.percentile(pileup, _QUANTILES), strict=True):
+                    found[f"ls_pileup_q{percent}"] = Quantity(float(value), "", source)
                 found["ls_pileup_n"] = Quantity(len(pileup), "", source)
         ready = [flag[where] for name, flag in self.flags.items() if name.endswith("_ready")]
         if ready:

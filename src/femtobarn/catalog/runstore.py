@@ -164,14 +164,15 @@ class RunStore:
     def put(self, resource: str, source: str, asked: Range, rows: Sequence[Row]) -> int:
         """Keep the answer to one range: all of it or, if the process dies, nothing.
 
-        Young runs are kept, but their numbers do not count as asked for.
+        Young runs are kept, but their numbers do not count as asked for; nor do those above the newest one:
+        there may be more runs tomorrow.
         """
         now = self._clock()
         table = [self._record(resource, row, source, now) for row in rows]
-        young = self._young(resource, rows, asked, now)
+        unsettled = self._unsettled(resource, rows, asked, now)
         with self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO records VALUES (?,?,?,?,?,?,?,?,?)", table)
-            for first, last in subtract([asked], [(n, n) for n in young]):
+            for first, last in subtract([asked], unsettled):
                 self._db.execute("INSERT INTO asked VALUES (?,?,?,?,?)", (resource, source, first, last, now))
         return len(table)
 
@@ -190,15 +191,22 @@ class RunStore:
             now,
         )
 
-    def _young(self, resource: str, rows: Sequence[Row], asked: Range, now: float) -> set[int]:
-        """Numbers whose record may still change: runs that ended less than a week ago, and their fills."""
+    def _unsettled(self, resource: str, rows: Sequence[Row], asked: Range, now: float) -> list[Range]:
+        """Numbers whose record may still change (ended less than a week ago), or come after those."""
         if resource == "lumisections":
             stored = self._db.execute(
                 "SELECT run, payload FROM records WHERE resource='runs' AND run BETWEEN ? AND ?", asked
             )
-            return {run for run, payload in stored if _is_recent(json.loads(payload), now)}
-        key = "fill_number" if resource == "fills" else "run_number"
-        return {int(row.values[key]) for row in rows if _is_recent(row.values, now)}
+            ended = {int(run): json.loads(payload) for run, payload in stored}
+        else:
+            key = "fill_number" if resource == "fills" else "run_number"
+            ended = {int(row.values[key]): row.values for row in rows}
+        newest = max(ended, default=0)
+        return [
+            (number, asked[1] if number == newest else number)
+            for number, values in ended.items()
+            if _is_recent(values, now)
+        ]
 
     def put_pairs(self, pairs: Sequence[Pair], source: str) -> int:
         """Replace the pair list: an export is the whole truth."""

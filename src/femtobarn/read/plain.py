@@ -79,7 +79,10 @@ class PlainTree:
         if self._general is None:
             import uproot
 
-            file = uproot.open(self.ref.url, handler=uproot.MultithreadedFileSource, num_workers=1)
+            # Without a cache of arrays, as in :func:`femtobarn.read.opening.open_root_file`.
+            file = uproot.open(
+                self.ref.url, handler=uproot.MultithreadedFileSource, num_workers=1, array_cache=None
+            )
             self._general = RootTree(self.ref, file, self.tree, self.schema)
         return self._general
 

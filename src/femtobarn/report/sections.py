@@ -193,8 +193,13 @@ def timings(manifest: Manifest, fit: Mapping[str, Any]) -> Grid | None:
     """How long it took."""
     account = manifest.get("ledger") or {}
     rows = []
+    delivery = (manifest.get("execution") or {}).get("delivery_s")
+    if delivery is not None:
+        rows.append(("delivery", duration(delivery)))
     if "wall_s" in account:
-        rows.append(("wall time", duration(account["wall_s"])))
+        rows.append(
+            ("wall time" if delivery is None else "processing, wall time", duration(account["wall_s"]))
+        )
     if "cpu_s" in account:
         rows.append(("CPU time of the parts", duration(account["cpu_s"])))
         done = (account.get("events") or {}).get("processed") or 0

@@ -96,7 +96,7 @@ def _states(stored: Stored) -> list[tuple[str, int]]:
 
 
 def _masses(exported: Sequence[Row], parameters: SurveyParameters, label: Label) -> Drawing:
-    largest = sorted(exported, key=lambda row: (-row.spectrum.n, row.signature))[:_SPECTRA]
+    largest = sorted(exported, key=lambda row: (-int(row.spectra.n[row.index]), row.signature))[:_SPECTRA]
     curves = {}
     for row in largest:
         one = histogram(row, parameters, parameters.widths[0], naming="plain", grid=parameters.grid_width)
