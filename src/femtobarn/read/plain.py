@@ -86,8 +86,11 @@ class PlainTree:
         if self._general is None:
             import uproot
 
-            file = uproot.open(self.ref.url, handler=uproot.MultithreadedFileSource, num_workers=1)
-            self._general = RootTree(self.ref, file, self.tree, self.schema)
+            with reading(self.ref.url), ExitStack() as stack:
+                file = uproot.open(self.ref.url, handler=uproot.MultithreadedFileSource, num_workers=1)
+                stack.callback(file.close)
+                self._general = RootTree(self.ref, file, self.tree, self.schema)
+                stack.pop_all()
         return self._general
 
     def branch_title(self, branch: str) -> str:
