@@ -114,7 +114,8 @@ def soak(options: argparse.Namespace, folder: Path) -> dict:
     }
     return {
         "parts": options.parts, "seed": options.seed, **seen,
-        "parts_done": len(set(done)), "parts_found_stored": len(found), "parts_done_twice": len(done) - len(set(done)), "same_bytes": same,
+        "parts_done": len(set(done)), "parts_found_stored": len(found),
+        "parts_done_twice": len(done) - len(set(done)), "same_bytes": same,
     }  # fmt: skip
 
 
