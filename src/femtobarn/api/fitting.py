@@ -103,19 +103,13 @@ def _fit_model(
 
 def draw_fit(folder: Path) -> list[Path]:
     """Draw the figures of a fit and write its report again; returns the paths of the figures."""
-    from femtobarn.plot import Label, save
+    from femtobarn.plot import Label, save_all
     from femtobarn.report import read_inputs, render
 
     manifest, fitted = read_json(folder / "manifest.json"), read_json(folder / "fit.json")
     asimov = (manifest["config"].get("options") or {}).get("asimov")
     label = Label("Likelihood fit", extra="Asimov data" if asimov else "")
-    plots = folder / "plots"
-    for old in plots.glob("*.*"):
-        old.unlink()
-    paths, names = [], []
-    for drawing in fit_drawings(folder, fitted, label):
-        names.append(drawing.name)
-        paths += save(drawing, plots)
+    paths, names = save_all(fit_drawings(folder, fitted, label), folder / "plots")
     write_json(folder / "manifest.json", {**manifest, "figures": names})
     write_text(folder / "report.html", render(read_inputs(folder)))
     return paths

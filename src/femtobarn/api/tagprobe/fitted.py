@@ -152,18 +152,12 @@ def probe_headline(where: Path, fitted: Mapping[str, Any]) -> str:
 def draw_probes(where: Path, *, only: Collection[str] | None = None) -> list[Path]:
     """Draw the figures of a fitter's directory and its report again; of fits only those of some bins."""
     from femtobarn.api.fit_files import fit_drawings
-    from femtobarn.plot import Label, save
+    from femtobarn.plot import Label, save_all
     from femtobarn.report import read_inputs, render
 
     manifest, fitted = read_json(where / "manifest.json"), read_json(where / "fit.json")
     label = Label("Tag and probe", extra="")
-    plots = where / "plots"
-    for old in plots.glob("*.*"):
-        old.unlink()
-    paths, names = [], []
-    for drawing in fit_drawings(where, fitted, label):
-        names.append(drawing.name)
-        paths += save(drawing, plots)
+    paths, names = save_all(fit_drawings(where, fitted, label), where / "plots")
     paths += draw_canvases(where, fitted, label, only=only)
     write_json(where / "manifest.json", {**manifest, "figures": names})
     write_text(where / "report.html", render(read_inputs(where)))
