@@ -174,9 +174,8 @@ def _plot(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapp
 
     label = _label(stored, folder.manifest())
     own = analysis.figures(stored, fitted) if analysis.figures else _plain_figures(analysis, stored, label)
-    paths, names = save_all(
-        itertools.chain(own, fit_drawings(folder.path, fitted, label)), folder.path / "plots"
-    )
+    drawings = itertools.chain(own, fit_drawings(folder.path, fitted, label, analysis.styles))
+    paths, names = save_all(drawings, folder.path / "plots")
     folder.note(figures=names)
     if fitted.get("kind") == "tagprobe":
         from femtobarn.api.tagprobe.fitted import draw_canvases
