@@ -102,17 +102,11 @@ def draw_again(
     folder: Path, label: Any, further: Callable[[Mapping[str, Any]], list[Path]] = lambda _: []
 ) -> list[Path]:
     """The figures of a directory of fits, ``further`` pictures of its fit.json, and then its report."""
-    from femtobarn.plot import save
+    from femtobarn.plot import save_all
     from femtobarn.report import read_inputs, render
 
     manifest, fitted = read_json(folder / "manifest.json"), read_json(folder / "fit.json")
-    plots = folder / "plots"
-    for old in plots.glob("*.*"):
-        old.unlink()
-    paths, names = [], []
-    for drawing in fit_drawings(folder, fitted, label):
-        names.append(drawing.name)
-        paths += save(drawing, plots)
+    paths, names = save_all(fit_drawings(folder, fitted, label), folder / "plots")
     paths += further(fitted)
     write_json(folder / "manifest.json", {**manifest, "figures": names})
     write_text(folder / "report.html", render(read_inputs(folder)))

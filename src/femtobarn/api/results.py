@@ -170,18 +170,12 @@ def _headline(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: 
 
 
 def _plot(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapping[str, Any]) -> list[Path]:
-    from femtobarn.plot import save
+    from femtobarn.plot import save_all
 
-    target = folder.path / "plots"
-    for old in target.glob("*.*"):
-        old.unlink()
     label = _label(stored, folder.manifest())
     own = analysis.figures(stored, fitted) if analysis.figures else _plain_figures(analysis, stored, label)
-    paths, names = [], []
-    for drawing in itertools.chain(own, fit_drawings(folder.path, fitted, label, analysis.styles)):
-        saved = save(drawing, target)
-        names.append(saved[0].stem)
-        paths += saved
+    drawings = itertools.chain(own, fit_drawings(folder.path, fitted, label, analysis.styles))
+    paths, names = save_all(drawings, folder.path / "plots")
     folder.note(figures=names)
     if fitted.get("kind") == "tagprobe":
         from femtobarn.api.tagprobe.fitted import draw_canvases
