@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from femtobarn.analysis import Analysis, Normalisation, Stored, find_analysis
-from femtobarn.api.fit_files import fit_drawings, is_fit, is_fitter, write_fit_tables
+from femtobarn.api.fit_files import draw_fit, fit_drawings, is_fit, is_fitter, write_fit_tables
 from femtobarn.api.outputs import copied_run, writes_run
 from femtobarn.errors import DataError, UsageError
 from femtobarn.folders import fitting, legal_name
@@ -262,8 +262,6 @@ def plot(path: str | Path, *, out: str | Path | None = None) -> list[Path]:
     """Draw a run's figures again; with ``out`` in a copy of the run."""
     run = copied_run(Path(path), out)
     if is_fit(run):
-        from femtobarn.api.fitting import draw_fit
-
         return draw_fit(run)
     if is_fitter(run):
         from femtobarn.api.tagprobe.fitted import draw_probes
