@@ -1,10 +1,11 @@
 """Ten minutes of random kills: 2 000 parts, workers and the main process shot at again and again.
 
-    python bench/engine/soak.py [--parts 2000] [--minutes 10] [--seed 1]
+    python bench/engine/soak.py [--parts 2000] [--minutes 10] [--every 2] [--seed 1]
 
-A victim (a worker three times out of four, else the main process) gets SIGKILL every second or so; a killed
-main process is resumed.  In the end every part must be done, none twice, and ``hists.zip`` and
-``cutflow.json`` must be the bytes of a run in peace.  Writes ``bench/results/engine_soak.json``.
+A victim (a worker four times out of five, else the main process) gets SIGKILL every few seconds; a killed
+main process is resumed, and four times out of five left alone until it is at work.  In the end every part
+must be done, none twice, and ``hists.zip`` and ``cutflow.json`` must be the bytes of a run in peace.
+Writes ``bench/results/engine_soak.json``.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ _inner = process
 
 
 def process(events, ctx):
+    import os
     import time
 
-    time.sleep({seconds})
+    time.sleep(float(os.environ.get("SOAK_SECONDS", "0")))
     return _inner(events, ctx)
 """
 
@@ -49,6 +51,10 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
 def start(run: Path, folder: Path, parts: int, environment: dict[str, str]) -> subprocess.Popen:
     files = ["--files", f"data={folder}/*.root", "--part-events", "1", "--max-events", str(parts)]
     command = ["resume", str(run)]
@@ -61,17 +67,25 @@ def start(run: Path, folder: Path, parts: int, environment: dict[str, str]) -> s
 
 def soak(options: argparse.Namespace, folder: Path) -> dict:
     choose = random.Random(options.seed)
-    environment = os.environ | {"FEMTOBARN_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "FEMTOBARN_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1",
+        "SOAK_SECONDS": str(60 * options.minutes / options.parts),
+    }  # fmt: skip
     run, end = folder / "run", time.monotonic() + 60 * options.minutes
-    seen = {"workers_killed": 0, "main_killed": 0, "ended_by_itself": 0, "tracebacks": 0}
+    seen = {"starts": 0, "workers_killed": 0, "main_killed": 0, "ended_by_itself": 0, "tracebacks": 0}
     while True:
         process = start(run, folder, options.parts, environment)
+        seen["starts"] += 1
+        before = size(run / "ledger.jsonl")
+        patient = choose.random() < 0.8
         while process.poll() is None:
-            time.sleep(choose.expovariate(1.0))
+            time.sleep(choose.expovariate(1.0 / options.every))
             if time.monotonic() > end or process.poll() is not None:
                 continue  # in peace to the end
+            if patient and size(run / "ledger.jsonl") == before:
+                continue
             victims = children(process.pid)
-            main = choose.random() < 0.25 or not victims
+            main = choose.random() < 0.2 or not victims
             try:
                 os.kill(process.pid if main else choose.choice(victims), signal.SIGKILL)
                 seen["main_killed" if main else "workers_killed"] += 1
@@ -90,7 +104,7 @@ def soak(options: argparse.Namespace, folder: Path) -> dict:
     ]
     done = [entry["part"] for entry in ledger if entry.get("state") == "done"]
     peace = folder / "peace"
-    fresh = environment | {"FEMTOBARN_CACHE": str(folder / "other")}
+    fresh = environment | {"FEMTOBARN_CACHE": str(folder / "other"), "SOAK_SECONDS": "0"}
     assert start(peace, folder, options.parts, fresh).wait() == 0
     same = {
         name: (run / name).read_bytes() == (peace / name).read_bytes()
@@ -106,6 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--parts", type=int, default=2000)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--every", type=float, default=2.0, help="seconds between two shots")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
@@ -113,8 +128,7 @@ def main() -> None:
         make(folder, options.parts // 10)
         analysis = folder / "bench_analysis.py"
         text = analysis.read_text()
-        slow = SLOW.format(seconds=round(60 * options.minutes / options.parts, 3))
-        analysis.write_text(text.replace("\n\nanalysis = ", f"\n{slow}\n\nanalysis = "))
+        analysis.write_text(text.replace("\n\nanalysis = ", f"\n{SLOW}\n\nanalysis = "))
         started = time.monotonic()
         found = soak(options, folder)
     finally:

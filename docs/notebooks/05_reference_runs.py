@@ -60,8 +60,9 @@ for item in answer["excluded"][:3]:
 # The luminosity of the run and of its first reference, lumisection by lumisection. Gaps stay gaps.
 
 # %%
-numbers = json.loads((work / "suggestion" / "plots" / f"luminosity_{run}.json").read_text())
-print("drawn:", sorted(numbers))
+overlay = api.open(work / "suggestion").plot(f"luminosity_{run}")
+print("drawn:", sorted(overlay.numbers))
+overlay
 
 # %% [markdown]
 # ## Would it have been right?

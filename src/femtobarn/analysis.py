@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import importlib.util
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,6 +26,7 @@ from femtobarn.hists import Axis, HistSpec
 from femtobarn.outcome import Outcome
 from femtobarn.read.columns import Events
 from femtobarn.records import NOMINAL, Dataset, FileRef, Part, Variation
+from femtobarn.userfiles import load_file
 
 __all__ = [
     "Analysis",
@@ -106,6 +105,8 @@ class Context:
     peek: Events | None = None
     #: {column: what the file says about it}, for the columns in :attr:`Analysis.titles`.
     titles: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    #: The file that the events come from, for messages.
+    url: str = ""
 
     @property
     def is_data(self) -> bool:
@@ -237,6 +238,8 @@ class Analysis:
     peek : function (parameters, dataset) -> :class:`Peek` at the beginning of each file, or None
     prepare : function (datasets, parameters) -> (datasets, unused datasets with reason)
         Completes or refuses datasets before anything is read (sample tables).
+    deliver : function (prepared datasets, parameters, fresh=) -> datasets to process instead
+        Makes skims where that was asked for; ``fresh`` makes them anew.
     sources : function (parameters) -> what is processed when no files are named
         As ``--files`` takes them: addresses in the catalogue of the release.
     normalise : function (stored) -> {dataset: Normalisation}
@@ -248,6 +251,7 @@ class Analysis:
     infer : function (stored) -> keys of fit.json beside those of the model
     tables : function (stored) -> {file stem: columns}
     figures : function (stored, fit.json) -> drawings
+    styles : {process, or sample of the model: (colour, legend text)} for the figures of the fit
     headline : function (stored, fit.json) -> one sentence
     files : function (stored) -> (path inside the run directory, content) of further files
     titles : names of columns whose description in the file ``process`` wants (``ctx.titles``)
@@ -274,6 +278,7 @@ class Analysis:
     resources: Callable[[Any], Mapping[str, Resource]] = field(default=lambda _: {})
     peek: Callable[[Any, Dataset], Peek | None] = field(default=lambda *_: None)
     prepare: Callable[[tuple[Dataset, ...], Any], tuple[tuple[Dataset, ...], Mapping[str, str]]] | None = None
+    deliver: Callable[..., tuple[Dataset, ...]] | None = None
     sources: Callable[[Any], tuple[str, ...]] = field(default=lambda _: ())
     normalise: Callable[[Stored], Mapping[str, Normalisation]] | None = None
     yields: Callable[[Stored], Mapping[str, Any]] | None = None
@@ -282,6 +287,7 @@ class Analysis:
     infer: Callable[[Stored], Mapping[str, Any]] | None = None
     tables: Callable[[Stored], Mapping[str, Mapping[str, Any]]] | None = None
     figures: Callable[[Stored, Mapping[str, Any]], Iterable[Any]] | None = None
+    styles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     headline: Callable[[Stored, Mapping[str, Any]], str] | None = None
     files: Callable[[Stored], Iterable[tuple[str, bytes]]] | None = None
     whole_file: Callable[[FileRef, Context, Path], tuple[Outcome, int, int]] | None = None
@@ -347,20 +353,7 @@ def _from_file(path: Path) -> Analysis:
     if not path.is_file():
         raise UsageError("no such analysis file", where=str(path),
                          action="write one with: femtobarn new " + path.stem)  # fmt: skip
-    name = f"femtobarn_user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UsageError("not a Python file", where=str(path))
-    module = importlib.util.module_from_spec(spec)
-    # Registered under its name so that worker processes and dataclasses find it again.
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError) as error:
-        line = getattr(error, "lineno", None) or _last_line(error, path)
-        raise UsageError(
-            f"{type(error).__name__}: {error}", where=f"{path}:{line}" if line else str(path)
-        ) from error
+    module = load_file(path, "femtobarn_user")
     found = [item for item in vars(module).values() if isinstance(item, Analysis)]
     if len(found) != 1:
         raise DataError(
@@ -369,14 +362,3 @@ def _from_file(path: Path) -> Analysis:
             action="end it with: analysis = Analysis(name=..., columns=..., process=process)",
         )
     return found[0]
-
-
-def _last_line(error: BaseException, path: Path) -> int | None:
-    """Line of the user's file where an exception came from."""
-    line = None
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line

@@ -213,3 +213,23 @@ def test_the_import_picture_shows_the_rooms_there_are() -> None:
     rooms = runpy.run_path(str(ROOT / "docs" / "make_import_picture.py"))["rooms"]()
     drawn = re.findall(r"^(\w+) +-> ", page, flags=re.MULTILINE)
     assert drawn == rooms, "renew it with: python docs/make_import_picture.py --write"
+
+
+def test_the_reference_of_the_python_interface_has_every_name() -> None:
+    from femtobarn import api
+
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    names = re.findall(r"^### (\w+)$", page, flags=re.MULTILINE)
+    assert sorted(names) == sorted(api.__all__), "renew it with: python docs/make_api_reference.py --write"
+
+
+def test_the_extras_are_those_of_the_page() -> None:
+    import tomllib
+
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    (everything,) = extras["all"]
+    inside = set(everything.removeprefix("femtobarn[").removesuffix("]").split(","))
+    assert set(extras) - {"all", "dev", "docs"} == inside
+    table = (ROOT / "docs" / "installing.md").read_text("utf-8").split("## Container")[0]
+    first = re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(first))) >= inside | {"all", "dev"}

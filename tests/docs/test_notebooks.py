@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from femtobarn.api.demos import DEMOS
+
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.py"))
 
@@ -23,8 +25,10 @@ def cells(text: str) -> list[tuple[str, str]]:
     ]
 
 
-def test_there_are_five() -> None:
-    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
+def test_every_job_has_one() -> None:
+    assert [path.name[:2] for path in NOTEBOOKS] == [f"{number:02}" for number in range(1, 9)]
+    made = {name for path in NOTEBOOKS for name in re.findall(r'data_make\("(\w+)"', path.read_text("utf-8"))}
+    assert made >= set(DEMOS)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -10,7 +10,7 @@ import pytest
 from femtobarn.hists import regular, variable
 from femtobarn.normalise import Spectrum
 from femtobarn.plot import Label, ProcessStyle, save, stack
-from femtobarn.plot.stack import band, layers
+from femtobarn.plot.stacks import band, layers
 from femtobarn.plot.style import PALETTE, SIGNALS, axis_label, events_label, plain
 from femtobarn.run.files import strict
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from femtobarn import plot
 from femtobarn.plot import Label
 from femtobarn.plot.style import BLUE, GREEN, GREY, RED, figure, style
 
@@ -98,3 +100,13 @@ def test_main_colours_can_be_told_apart(eye):
     distances = [np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]]
     # A difference of 2.3 is just noticeable; ten is clear in neighbouring areas.
     assert min(distances) > 10
+
+
+def test_every_name_of_the_room_is_found_whatever_was_imported_before():
+    names = {module: importlib.import_module(f"femtobarn.plot.{module}") for module in plot._MODULES}
+    assert sorted(name for found in plot._MODULES.values() for name in found) == sorted(plot.__all__)
+    for module, found in plot._MODULES.items():
+        for name in found:
+            assert getattr(plot, name) is getattr(names[module], name)
+    with pytest.raises(AttributeError, match="no attribute 'stak'"):
+        plot.stak  # noqa: B018

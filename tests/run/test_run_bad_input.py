@@ -125,21 +125,15 @@ def test_a_file_without_entries_is_processed(toy, tmp_path, tools):
     assert done.processed["signal"] == (680, 680)
 
 
-def test_a_file_that_changes_between_plan_and_read(toy, tmp_path, monkeypatch, tools):
+def test_a_file_that_changes_between_plan_and_read(toy, tmp_path, tools):
     """The plan is made, then the file is replaced by one as long."""
-    from femtobarn.api import runs
 
-    plan_for = runs._plan_for
-
-    def replaced(*arguments):
-        planned = plan_for(*arguments)
+    def replace(_plan):
         tools.write_events(toy.folder / "signal_b.root", 250, seed=9)
-        return planned
+        return lambda _entry: None
 
-    monkeypatch.setattr(runs, "_plan_for", replaced)
     with pytest.raises(LossError, match=r"signal_b.root: changed between planning and reading"):
-        toy.run(tmp_path / "run")
-    monkeypatch.undo()
+        api.run(toy.request(tmp_path / "run"), process_only=True, progress=replace)
     assert api.resume(tmp_path / "run").complete
     assert "1 files changed since the run began" in " ".join(manifest(tmp_path / "run")["warnings"])
 

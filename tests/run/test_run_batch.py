@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
+import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from femtobarn import api
 from femtobarn.errors import FemtobarnError, LossError, UsageError
-from femtobarn.run.resources import Resources
+from femtobarn.run import batch
+from femtobarn.run.batch import write_scripts
+from femtobarn.run.resources import Resources, Site
+from femtobarn.samples import make
 
 STAND_INS = {
     # PBS runs every job at once; the number of an array ends in [].
@@ -43,8 +50,20 @@ STAND_INS = {
             count = int(re.search(r'queue ?(\\d*)', text)[1] or 1)
             for process in range(count):
                 argument = 'merge' if 'arguments = merge' in text else str(process + 1)
+                node, more = None, dict(os.environ)
+                if 'should_transfer_files = YES' in text:
+                    # A node of its own: what is named goes there, the folder slices comes back.
+                    node = tempfile.mkdtemp()
+                    del more['FEMTOBARN_CACHE']
+                    more['TMPDIR'] = node
+                    for item in re.search(r'transfer_input_files = (.*)', text)[1].split(','):
+                        shutil.copy(item, node)
+                    job = shutil.copy(job, node)
                 with open(description.parent / 'logs' / f'{description.name}.{process}', 'w') as log:
-                    subprocess.run([job, argument], stdout=log, stderr=log)
+                    subprocess.run([job, argument], stdout=log, stderr=log, cwd=node, env=more)
+                if node:
+                    run = Path(re.search(r'initialdir = (.*)', text)[1])
+                    shutil.copytree(Path(node, 'slices'), run / 'slices', dirs_exist_ok=True)
         print('1 job(s) submitted to cluster 77.')
     """,
     "condor_q": """
@@ -65,8 +84,8 @@ def stand_ins(tmp_path, monkeypatch):
     folder.mkdir()
     for name, code in STAND_INS.items():
         path = folder / name
-        path.write_text(f"#!{sys.executable}\nimport os, re, subprocess, sys\nfrom pathlib import Path\n"
-                        + textwrap.dedent(code))  # fmt: skip
+        imports = "import os, re, shutil, subprocess, sys, tempfile\nfrom pathlib import Path\n"
+        path.write_text(f"#!{sys.executable}\n{imports}{textwrap.dedent(code)}")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setenv("STAND_IN_QUEUE", str(tmp_path / "queue"))
@@ -128,6 +147,78 @@ def test_stand_in_of_htcondor(toy, tmp_path, tools, reference, stand_ins):
         api.resubmit(run)
     stand_ins.unlink()
     assert api.resubmit(run).slices == ()
+
+
+def test_stand_in_of_htcondor_without_a_shared_disk(tmp_path, stand_ins):
+    """Manifest, plan and code travel to the nodes, what the slices have made travels back."""
+    fileset = make("h4l", tmp_path / "samples", release="atlas-2020", scale=0.01)
+    site = tmp_path / "site.yaml"
+    site.write_text(f"kind: htcondor\nship: wheel\npython: {sys.executable}\nresources: {{scaleout: 1}}\n")
+    runs = {name: tmp_path / name for name in ("here", "there")}
+    requests = {name: api.Request(what="h4l", release="atlas-2020", fileset=str(fileset), out=str(run),
+                                  executor="serial") for name, run in runs.items()}  # fmt: skip
+    api.run(requests["here"], process_only=True)
+    api.submit(dataclasses.replace(requests["there"], site=str(site), executor=None), process_only=True)
+    assert finished(runs["there"]), [log.read_text() for log in (runs["there"] / "batch" / "logs").iterdir()]
+    for name in ("hists.zip", "cutflow.json"):
+        assert (runs["there"] / name).read_bytes() == (runs["here"] / name).read_bytes()
+
+
+def test_a_real_htcondor(toy, tmp_path, tools, reference):
+    """Where a pool answers; neither Debian 12 nor PyPI has HTCondor's daemons to start one with."""
+    if shutil.which("condor_q") is None:
+        pytest.skip("needs an HTCondor pool: its daemons are neither in Debian 12 nor on PyPI")
+    run = tmp_path / "run"
+    api.submit(toy.request(run, executor="htcondor", resources=Resources(scaleout=2)), process_only=True)
+    tools.wait_for(lambda: finished(run), seconds=600)
+    assert tools.results(run) == reference
+
+
+ENVIRONMENT = """#!/bin/sh
+echo "ARGS $*"
+for name in X509_USER_PROXY BEARER_TOKEN_FILE; do
+    eval "path=\\$$name"
+    echo "$name $path $(stat -c %a "$path") $(cat "$path")"
+done
+env | grep FEMTOBARN | sort
+"""
+
+
+@pytest.mark.parametrize("carried", [True, False])
+def test_what_a_job_finds_on_its_node(toy, tmp_path, carried, monkeypatch):
+    """Setup scripts that stumble, credentials as files of mode 600, settings of the network."""
+    monkeypatch.setenv("FEMTOBARN_PER_HOST", "3")
+    (tmp_path / "python").write_text(ENVIRONMENT)
+    (tmp_path / "python").chmod(0o755)
+    (tmp_path / "view.sh").write_text('false\nexport VIEW="$NOT_SET_ANYWHERE/lib"\n')
+    copies = {}
+    for name in ("X509_USER_PROXY", "BEARER_TOKEN_FILE"):
+        (tmp_path / name.lower()).write_text("secret")
+        (tmp_path / name.lower()).chmod(0o600)
+        copies[name] = str(tmp_path / name.lower())
+    site = Site("mine", "htcondor", setup=(f"source {tmp_path}/view.sh",), python=str(tmp_path / "python"))
+    monkeypatch.setattr(batch, "ship", lambda _: tmp_path / "view.sh" if carried else None)
+    monkeypatch.setattr(batch, "unpacking", lambda *_: ["packed=yes"])
+    run = tmp_path / "run"
+    run.mkdir()
+    write_scripts(run, site, [2], 2, copies)
+    node = tmp_path / "node"
+    node.mkdir()
+    text = (run / "batch" / "array.htcondor").read_text()
+    if carried:
+        assert f"x509userproxy = {copies['X509_USER_PROXY']}" in text
+        inputs = re.search("transfer_input_files = (.*)", text)[1].split(",")
+        assert copies["BEARER_TOKEN_FILE"] in inputs
+        for item in (*copies.values(), run / "batch" / "slices.txt"):
+            shutil.copyfile(item, node / Path(item).name)  # the mode is what the node's umask makes it
+    job = run / "batch" / "job.sh"
+    said = subprocess.run([job, "1"], cwd=node, capture_output=True, text=True, check=True).stdout
+    there = node if carried else tmp_path
+    assert f"X509_USER_PROXY {there}/x509_user_proxy 600 secret" in said
+    assert f"BEARER_TOKEN_FILE {there}/bearer_token_file 600 secret" in said
+    assert f"ARGS -m femtobarn resume {node if carried else run} --part 2/2" in said
+    assert "FEMTOBARN_PER_HOST=3" in said
+    assert "secret" not in job.read_text() + text
 
 
 def test_stand_in_of_pbs_resubmits_what_is_missing(toy, tmp_path, tools, reference, stand_ins):

@@ -10,6 +10,7 @@ import pytest
 from femtobarn.analysis import Resource, find_analysis
 from femtobarn.catalog import datasets_from_files
 from femtobarn.hists import HistSpec, regular
+from femtobarn.run import fingerprint
 from femtobarn.run.fingerprint import source_fingerprint
 from femtobarn.run.keys import part_keys
 from femtobarn.run.plan import Sizing, make_plan
@@ -59,17 +60,49 @@ def test_the_analysis_source(keys, toy):
     assert not set(before) & set(keys())
 
 
-def test_a_module_beside_the_analysis(keys, toy, monkeypatch):
-    monkeypatch.syspath_prepend(str(toy.folder))
-    toy.analysis.write_text("import helper_of_toy\n" + toy.analysis.read_text())
-    (toy.folder / "helper_of_toy.py").write_text("NUMBER = 1\n")
+@pytest.fixture
+def as_before():
+    """What a test imports or adds to the path is forgotten."""
+    modules, path = set(sys.modules), list(sys.path)
+    yield
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
+
+
+def test_a_module_beside_the_analysis(keys, toy, tmp_path, tools, as_before):
+    """An edit within a second, of equal length, between two runs of one process: new keys, new results."""
+    (toy.folder / "helper_of_toy").mkdir()
+    (toy.folder / "helper_of_toy" / "__init__.py").write_text("from helper_of_toy.cuts import CUT\n")
+    cuts = toy.folder / "helper_of_toy" / "cuts.py"
+    cuts.write_text("CUT = 0.0\n")
+    text = toy.analysis.read_text().replace("> p.cut", "> CUT")
+    toy.analysis.write_text("from helper_of_toy import CUT\n" + text)
     before = keys()
-    (toy.folder / "helper_of_toy.py").write_text("NUMBER = 2\n")
+    toy.run(tmp_path / "run")
+    cuts.write_text("CUT = 0.5\n")
     assert not set(before) & set(keys())
-    del sys.modules["helper_of_toy"]
+    done = toy.run(tmp_path / "run")
+    assert done.result.summary.done == 17
+    assert "another source of toy than the run was begun with" in " ".join(done.warnings)
+    toy.analysis.write_text(text.replace("> CUT", "> 0.5"))
+    toy.run(tmp_path / "reference")
+    assert tools.results(tmp_path / "run") == tools.results(tmp_path / "reference")
 
 
-def test_a_package_with_relative_imports(tmp_path, monkeypatch, toy):
+def test_a_module_on_the_path(keys, toy, tmp_path, monkeypatch, as_before):
+    """It belongs to nobody's installed package, so nothing but its source tells what it does."""
+    (tmp_path / "mine").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path / "mine"))
+    (tmp_path / "mine" / "cuts_of_toy.py").write_text("CUT = 0\n")
+    toy.analysis.write_text("import cuts_of_toy\n" + toy.analysis.read_text())
+    before = keys()
+    (tmp_path / "mine" / "cuts_of_toy.py").write_text("CUT = 1\n")
+    fingerprint._loaded_hash.cache_clear()  # as in a new process
+    assert not set(before) & set(keys())
+
+
+def test_a_package_with_relative_imports(tmp_path, monkeypatch, toy, as_before):
     package = tmp_path / "toypackage"
     (package / "deep").mkdir(parents=True)
     (package / "__init__.py").write_text("from toypackage.main import analysis\n")
@@ -80,13 +113,16 @@ def test_a_package_with_relative_imports(tmp_path, monkeypatch, toy):
     monkeypatch.syspath_prepend(str(tmp_path))
     import toypackage  # type: ignore[import-not-found]
 
-    before = source_fingerprint(toypackage.analysis)
+    def in_a_new_process():
+        fingerprint._loaded_hash.cache_clear()
+        return source_fingerprint(toypackage.analysis)
+
+    before = in_a_new_process()
     (package / "numbers_of_toy.py").write_text("NUMBER = 2\n")
-    assert source_fingerprint(toypackage.analysis) != before
+    assert source_fingerprint(toypackage.analysis) == before, "what is loaded is what counts"
+    assert in_a_new_process() != before
     (package / "numbers_of_toy.py").write_text("NUMBER = 1\n")
-    assert source_fingerprint(toypackage.analysis) == before
-    for name in [name for name in sys.modules if name.startswith("toypackage")]:
-        del sys.modules[name]
+    assert in_a_new_process() == before
 
 
 def test_a_resource_file(keys, tmp_path):
@@ -132,8 +168,6 @@ def test_other_ranges_have_other_keys(keys):
 
 
 def test_house_modules_count_but_not_what_only_sees_merged_outcomes():
-    from femtobarn.run import fingerprint
-
     analysis = find_analysis("h4l")
     own = list(fingerprint._own_modules(analysis))
     roots = fingerprint._roots(own)

@@ -13,9 +13,9 @@ import pytest
 
 from femtobarn import api
 from femtobarn.errors import ConfigError, UsageError
+from femtobarn.run.choosing import site_of
 from femtobarn.run.credentials import check, copies_for_jobs, forget
 from femtobarn.run.dask_cluster import free_address, job_options, lpc_options
-from femtobarn.run.executors import site_of
 from femtobarn.run.resources import ALIASES, Resources, Site, find_site, site_names
 from femtobarn.run.shipping import job_lines, python_command, ship
 

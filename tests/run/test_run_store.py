@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import mmap
 import os
 import socket
 import subprocess
@@ -16,10 +17,11 @@ import pytest
 from femtobarn import api
 from femtobarn.errors import StoreError
 from femtobarn.hists import HistSpec, regular
+from femtobarn.kernels.jagged import Jagged
+from femtobarn.locks import locked
 from femtobarn.outcome import Outcome
 from femtobarn.run.codec import decode, encode
 from femtobarn.run.ledger import Entry, Ledger, read_ledger
-from femtobarn.run.lock import locked
 from femtobarn.run.store import Store
 
 SPEC = HistSpec("mass", (regular(5, 0, 10, "mass", label="Mass", unit="GeV"),), "title")
@@ -48,6 +50,25 @@ def test_round_trip():
     assert after.table("rows")["name"].tolist() == ["a", "µ"]
     assert after.table("rows")["event"].tolist() == [2**62, -1]
     assert (after.sums, after.facts, after.warnings) == (before.sums, before.facts, before.warnings)
+
+
+def test_large_tables_stay_in_the_file(tmp_path):
+    store, out = Store(tmp_path), sample()
+    lists = Jagged(np.array([0, 2, 2, 5]), np.arange(5.0))
+    out.add_table("many", {"x": np.arange(100_000.0), "odd": np.arange(100_000) % 7 == 0}, part=3)
+    out.add_table("lists", {"y": lists}, part=3)
+    store.save("key", out)
+    found = store.load("key", part=3)
+    store.path("key").unlink()
+    for name in ("x", "odd"):
+        column = found.tables["many"][0].columns[name]
+        assert isinstance(column.base.base.obj, mmap.mmap)
+        assert column.flags.aligned
+        assert np.array_equal(column, out.tables["many"][0].columns[name])
+    assert found.tables["lists"][0].columns["y"].values.tolist() == [0, 1, 2, 3, 4]
+    assert encode(found) == encode(out)
+    store.save("small", sample())
+    assert store.load("small", part=0).tables["rows"][0].columns["event"].flags.owndata
 
 
 def test_any_flipped_byte_is_found():
@@ -194,7 +215,18 @@ def test_a_ledger_on_a_full_disk(tmp_path):
     assert read_ledger(path) == {0: entry(0)}
 
 
-def test_a_held_lock(tmp_path):
+@pytest.fixture(params=[True, False], ids=["hard links", "none"])
+def links(request, monkeypatch):
+    """Disks with and without hard links."""
+
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if not request.param:
+        monkeypatch.setattr(os, "link", refuse)
+
+
+def test_a_held_lock(tmp_path, links):
     with (
         locked(tmp_path),
         pytest.raises(StoreError, match=rf"process {os.getpid()}\) is at work"),
@@ -222,7 +254,7 @@ def dead_pid() -> int:
     ],
     ids=["dead", "number used again", "empty", "cut short", "not ours"],
 )
-def test_a_stale_lock(tmp_path, content):
+def test_a_stale_lock(tmp_path, content, links):
     (tmp_path / "run.lock").write_text(content())
     with locked(tmp_path):
         assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
@@ -245,7 +277,7 @@ def test_only_one_of_many_takes_a_stale_lock(tmp_path):
     )
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom femtobarn.errors import StoreError\n"
-        "from femtobarn.run.lock import locked\n"
+        "from femtobarn.locks import locked\n"
         "while not Path(sys.argv[1], 'go').exists(): time.sleep(0.001)\n"
         "try:\n    with locked(Path(sys.argv[1])):\n        print('mine'); time.sleep(3)\n"
         "except StoreError:\n    pass\n"

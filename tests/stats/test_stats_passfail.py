@@ -5,10 +5,12 @@ import pytest
 
 from femtobarn.errors import DataError, UsageError
 from femtobarn.stats.minimise import minimise
-from femtobarn.stats.passfail.fit import PassFailOptions, build_model, fit_pass_fail, missing_curvature
+from femtobarn.stats.passfail.building import PassFailOptions, build_model
+from femtobarn.stats.passfail.fit import fit_pass_fail
 from femtobarn.stats.passfail.likelihood import Spectra
 from femtobarn.stats.passfail.models import BACKGROUNDS, RESONANCES, SIGNALS, Template, background, signal
 from femtobarn.stats.passfail.toys import truth
+from femtobarn.stats.passfail.verdict import missing_curvature
 from femtobarn.stats.shapes.basic import Cells, differences, neighbours, probabilities
 from femtobarn.stats.shapes.binned import CrystalTail, Folded, Smeared, Smooth
 from femtobarn.stats.shapes.peaks import Voigt

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from femtobarn.api.batch import Submitted, resubmit, submit
     from femtobarn.api.caching import CacheRoom, cache_list, cache_prune, cache_verify
     from femtobarn.api.checking import Checked, analysis_of, check, run_schema
+    from femtobarn.api.closing import Finished
     from femtobarn.api.delivering import Delivered, DeliveryOptions, brings_code, deliver, explain_delivery
     from femtobarn.api.demos import Demos, demo
     from femtobarn.api.export_targets import target_names
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     )
     from femtobarn.api.fitting import fit, fit_directory
     from femtobarn.api.inputs import Request
+    from femtobarn.api.notebook import bar
+    from femtobarn.api.opened import OpenRun, Picture, open, open_run  # noqa: A004 - the name users know
     from femtobarn.api.refrun.fetching import refrun_fetch
     from femtobarn.api.refrun.records import RecordSources
     from femtobarn.api.refrun.verbs import (
@@ -45,8 +48,8 @@ if TYPE_CHECKING:
         refrun_promote,
         refrun_suggest,
     )
-    from femtobarn.api.results import OpenRun, open_run, plot, report
-    from femtobarn.api.runs import Finished, estimated, merge, plan, resume, run, status
+    from femtobarn.api.results import plot, report
+    from femtobarn.api.runs import estimated, merge, plan, resume, run
     from femtobarn.api.samples import MadeSamples, data_list, data_make
     from femtobarn.api.serving import serve, serve_servicex
     from femtobarn.api.starter import new
@@ -62,14 +65,10 @@ if TYPE_CHECKING:
         survey_plan,
         survey_submit,
     )
-    from femtobarn.api.tagprobe.fitting import (
-        fit_probes,
-        is_probe_run,
-        probe_copy,
-        refit_bin,
-        run_fitter,
-        tnp_closure,
-    )
+    from femtobarn.api.tagprobe.closure import tnp_closure
+    from femtobarn.api.tagprobe.fitted import is_probe_run
+    from femtobarn.api.tagprobe.fitter import run_fitter
+    from femtobarn.api.tagprobe.fitting import fit_probes, probe_copy, refit_bin
     from femtobarn.api.tagprobe.querying import dataset_query
     from femtobarn.api.tagprobe.tools import merge_parquet, migrate_pickle, prepare_histograms, unprocessed
     from femtobarn.api.tagprobe.verbs import (
@@ -84,7 +83,14 @@ if TYPE_CHECKING:
     )
     from femtobarn.api.ttbar.benchmark import TtbarBench, ttbar_bench
     from femtobarn.api.ttbar.training import TtbarTrained, ttbar_train
-    from femtobarn.api.ttbar.verbs import TtbarFileset, Validated, ttbar_fileset, ttbar_validate
+    from femtobarn.api.ttbar.verbs import (
+        TtbarFileset,
+        Validated,
+        ttbar_fileset,
+        ttbar_models,
+        ttbar_validate,
+    )
+    from femtobarn.api.watching import status
 
 _WHERE: Final = {
     "Lookup": "fetching",
@@ -94,10 +100,11 @@ _WHERE: Final = {
     "DeliveryOptions": "delivering",
     "Demos": "demos",
     "Exported": "exporting",
-    "Finished": "runs",
+    "Finished": "closing",
     "JobDone": "refrun.verbs",
     "MadeSamples": "samples",
-    "OpenRun": "results",
+    "OpenRun": "opened",
+    "Picture": "opened",
     "Probed": "files",
     "RecordSources": "refrun.records",
     "Request": "inputs",
@@ -113,6 +120,7 @@ _WHERE: Final = {
     "SurveyRequest": "surveys.request",
     "Submitted": "batch",
     "analysis_of": "checking",
+    "bar": "notebook",
     "brings_code": "delivering",
     "check": "checking",
     "CacheRoom": "caching",
@@ -144,17 +152,18 @@ _WHERE: Final = {
     "stage_of": "surveys.request",
     "survey_parsing": "surveys.verbs",
     "fit_probes": "tagprobe.fitting",
-    "is_probe_run": "tagprobe.fitting",
+    "is_probe_run": "tagprobe.fitted",
     "probe_copy": "tagprobe.fitting",
     "refit_bin": "tagprobe.fitting",
-    "run_fitter": "tagprobe.fitting",
-    "tnp_closure": "tagprobe.fitting",
+    "run_fitter": "tagprobe.fitter",
+    "tnp_closure": "tagprobe.closure",
     "later_steps": "surveys.verbs",
     "merge": "runs",
     "merge_parquet": "tagprobe.tools",
     "migrate_pickle": "tagprobe.tools",
     "new": "starter",
-    "open_run": "results",
+    "open": "opened",
+    "open_run": "opened",
     "plan": "runs",
     "plot": "results",
     "prepare_histograms": "tagprobe.tools",
@@ -170,7 +179,7 @@ _WHERE: Final = {
     "serve": "serving",
     "serve_servicex": "serving",
     "search_bumps": "surveys.searching",
-    "status": "runs",
+    "status": "watching",
     "shows_progress": "surveys.request",
     "survey": "surveys.verbs",
     "survey_again": "surveys.verbs",
@@ -186,6 +195,7 @@ _WHERE: Final = {
     "ttbar_bench": "ttbar.benchmark",
     "ttbar_train": "ttbar.training",
     "ttbar_fileset": "ttbar.verbs",
+    "ttbar_models": "ttbar.verbs",
     "ttbar_validate": "ttbar.verbs",
     "unprocessed": "tagprobe.tools",
 }
@@ -203,6 +213,7 @@ __all__ = [
     "Lookup",
     "MadeSamples",
     "OpenRun",
+    "Picture",
     "Preprocessed",
     "Probed",
     "RecordSources",
@@ -219,6 +230,7 @@ __all__ = [
     "TtbarTrained",
     "Validated",
     "analysis_of",
+    "bar",
     "brings_code",
     "cache_list",
     "cache_prune",
@@ -251,6 +263,7 @@ __all__ = [
     "merge_parquet",
     "migrate_pickle",
     "new",
+    "open",
     "open_run",
     "plan",
     "plot",
@@ -288,6 +301,7 @@ __all__ = [
     "trigger_workflow",
     "ttbar_bench",
     "ttbar_fileset",
+    "ttbar_models",
     "ttbar_train",
     "ttbar_validate",
     "unprocessed",

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from femtobarn.api.inputs import Request, resolve
+from femtobarn.api.beginning import begin_for_batch, request_of
+from femtobarn.api.inputs import Request, resolve, takes_request
 from femtobarn.api.outputs import here
-from femtobarn.api.runs import begin_for_batch, request_of
 from femtobarn.errors import FemtobarnError, UsageError
+from femtobarn.net.settings import network_as_before
 from femtobarn.run.batch import Array, incomplete, read_arrays, write_scripts
 from femtobarn.run.batch import submit as hand_in
 from femtobarn.run.credentials import check, copies_for_jobs
@@ -37,6 +38,7 @@ class Submitted:
     array: Array | None
 
 
+@takes_request
 def submit(request: Request, *, dry_run: bool = False, process_only: bool = False) -> Submitted:
     """Begin a run and hand its slices to a batch system as an array, with a merge behind it.
 
@@ -54,10 +56,10 @@ def submit(request: Request, *, dry_run: bool = False, process_only: bool = Fals
                          action="install the analysis as a package, or use ship: none")  # fmt: skip
     if resolved.out is not None and not is_remote(resolved.out):
         _refuse_queued(RunDirectory(Path(resolved.out)))
-    folder, planned = begin_for_batch(resolved, process_only=process_only)
-    count = min(site.resources.scaleout or _JOBS, max(len(planned.parts), 1))
+    run = begin_for_batch(resolved, process_only=process_only)
+    count = min(site.resources.scaleout or _JOBS, max(len(run.plan.parts), 1))
     everything = list(range(1, count + 1))
-    return _hand_in(folder, planned, site, everything, count, dry_run=dry_run, voms=resolved.voms)
+    return _hand_in(run.folder, run.plan, site, everything, count, dry_run=dry_run, voms=resolved.voms)
 
 
 def resubmit(
@@ -65,6 +67,7 @@ def resubmit(
     *,
     site: str | None = None,
     resources: Resources | None = None,
+    voms: str | None = None,
     dry_run: bool = False,
 ) -> Submitted:
     """Submit again what is missing of a run that was submitted.
@@ -91,7 +94,8 @@ def resubmit(
     where = _site(site or request.site, request.executor or "", request.resources)
     if not missing:
         return Submitted(folder.path, (), (), None)
-    return _hand_in(folder, planned, where, missing, count, dry_run=dry_run, voms=request.voms)
+    with network_as_before(folder.manifest()["execution"].get("network", {})):
+        return _hand_in(folder, planned, where, missing, count, dry_run=dry_run, voms=voms or request.voms)
 
 
 def _refuse_queued(folder: RunDirectory) -> None:

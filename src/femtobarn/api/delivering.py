@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from femtobarn.deliver.delivery import Delivered, Options, deliver_spec, explain
+from femtobarn.deliver.delivered import Delivered, Options
+from femtobarn.deliver.delivery import deliver_spec, explain
 from femtobarn.deliver.spec import Spec, read_spec
 from femtobarn.errors import UsageError, nearest
 

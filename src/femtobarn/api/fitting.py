@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import femtobarn
 from femtobarn.api.fit_files import FIT, fit_drawings, is_fit, stored_model, write_fit_tables
-from femtobarn.api.outputs import reads_run, writes_run
+from femtobarn.api.outputs import copied_run, reads_run, writes_run
 from femtobarn.api.results import refit
 from femtobarn.errors import DataError, FitError, UsageError, nearest
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_json, write_text
@@ -77,17 +76,6 @@ def fit_directory(path: str | Path, out: str | Path | None = None) -> Path:
     """Where a fit is written: ``out``, else a run itself, else ``<stem>_fit``."""
     source = Path(path)
     return Path(out) if out is not None else source if source.is_dir() else Path(f"{source.stem}_fit")
-
-
-def copied_run(run: Path, out: str | Path | None) -> Path:
-    """The run itself, or a copy of it to work in."""
-    if out is None or Path(out).resolve() == run.resolve():
-        return run
-    target = Path(out)
-    if target.exists() and any(target.iterdir()):
-        raise UsageError("the directory is not empty", where=str(target), action="choose another --out")
-    shutil.copytree(run, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("slices", "run.lock"))
-    return target
 
 
 def _fit_model(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from femtobarn.analysis import Analysis, find_analysis
 from femtobarn.catalog import RELEASES, datasets_from_files, read_fileset
@@ -15,10 +17,14 @@ from femtobarn.config.runfile import Execution, RunFile, read_run_file, resolve_
 from femtobarn.errors import UsageError, nearest
 from femtobarn.records import Dataset
 from femtobarn.run.directory import RunSettings
-from femtobarn.run.plan import Sizing
+from femtobarn.run.plan import Plan, Sizing
+from femtobarn.run.planfile import read_plan
 from femtobarn.run.resources import Resources
 
-__all__ = ["Request", "Resolved", "by_release", "datasets_of", "resolve"]
+__all__ = ["Request", "Resolved", "by_release", "datasets_of", "resolve", "takes_request"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _NOTHING_ASKED: Final = Resources()
 _RUN_FILE: Final = (".yaml", ".yml", ".json")
@@ -38,6 +44,8 @@ class Request:
         ``DATASET=GLOB`` or a bare path.
     fileset : path or None
         coffea fileset JSON.
+    plan : path or None
+        A plan that was made before, instead of files: it says what is processed, and in which parts.
     settings : sequence of str
         ``NAME=VALUE`` for declared parameters.
     """
@@ -45,6 +53,7 @@ class Request:
     what: str
     files: Sequence[str] = ()
     fileset: str | None = None
+    plan: str | None = None
     release: str | None = None
     settings: Sequence[str] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -68,7 +77,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A request, understood."""
+    """A request, understood.  ``plan`` is one that is fixed already."""
 
     analysis: Analysis
     source: str
@@ -84,16 +93,63 @@ class Resolved:
     out: str | None
     allow_missing: bool
     fresh: bool
+    plan: Plan | None = None
     cache: str = "outcomes"
     command: tuple[str, ...] = field(default=())
 
 
-def resolve(request: Request, known: tuple[tuple[Dataset, ...], Mapping[str, Any]] | None = None) -> Resolved:
+def takes_request(verb: Callable[Concatenate[Request, P], R]) -> Callable[Concatenate[Request | str, ...], R]:
+    """A verb whose first argument is a request, or the name of an analysis and the request's fields.
+
+    ``run("h4l", release="atlas-2020", files={"data": "data_*.root"}, out="RUN")`` is short for
+    ``run(Request(what="h4l", release="atlas-2020", files=["data=data_*.root"], out="RUN"))``.
+    """
+    shown = inspect.signature(verb)
+    first, *others = shown.parameters.values()
+    own = [item.name for item in others]
+
+    @functools.wraps(verb)
+    def asked(request: Request | str, *arguments: Any, **given: Any) -> R:
+        options = {name: given.pop(name) for name in own if name in given}
+        return verb(_request(request, given), *arguments, **options)
+
+    rest = inspect.Parameter("fields_of_request", inspect.Parameter.VAR_KEYWORD, annotation="Any")
+    parameters = [first.replace(annotation="Request | str"), *others, rest]
+    asked.__signature__ = shown.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return asked
+
+
+def _request(what: Request | str, given: Mapping[str, Any]) -> Request:
+    """A request from what was written in Python."""
+    names = [item.name for item in fields(Request) if item.name != "what"]
+    for name in given:
+        if name not in names:
+            raise UsageError(f"there is no argument {name!r}", near=nearest(name, names),
+                             action="arguments: " + ", ".join(names))  # fmt: skip
+    values = dict(given)
+    if "files" in values:
+        values["files"] = _listed(values["files"])
+    for name in ("fileset", "out"):
+        if isinstance(values.get(name), Path):
+            values[name] = str(values[name])
+    return replace(what, **values) if isinstance(what, Request) else Request(what=what, **values)
+
+
+def _listed(files: Any) -> list[str]:
+    """``--files`` as Python has them: one path, several, or {dataset: path or paths}."""
+    if isinstance(files, Mapping):
+        return [f"{name}={path}" for name, paths in files.items() for path in _listed(paths)]
+    return [str(files)] if isinstance(files, str | Path) else [str(path) for path in files]
+
+
+def resolve(request: Request, known: tuple[Plan, Mapping[str, Any]] | None = None) -> Resolved:
     """Understand a request, or say everything that is wrong with it.
 
-    ``known`` are datasets (and how they were named) that a plan has fixed already: jobs elsewhere must
-    not look for files again.
+    ``known`` is a plan that fixes the files already, and how they were named: jobs elsewhere must not
+    look for files again.
     """
+    if known is None and request.plan is not None:
+        known = _planned(request, Path(request.plan))
     file, folder = _run_file(request.what)
     source = file.analysis if file is not None else request.what
     if folder is not None and source.endswith(".py") and not Path(source).exists():
@@ -102,7 +158,11 @@ def resolve(request: Request, known: tuple[tuple[Dataset, ...], Mapping[str, Any
         source = str(Path(source).absolute())
     analysis = find_analysis(source)
     parameters = _parameters(analysis, request, file)
-    datasets, inputs = known if known is not None else _datasets(request, file, folder, analysis, parameters)
+    if known is not None:
+        datasets, inputs = known[0].datasets, known[1]
+        _check_schemas(known[0], analysis, parameters)
+    else:
+        datasets, inputs = _datasets(request, file, folder, analysis, parameters)
     execution = file.execution if file is not None else None
 
     def pick(flag: Any, name: str) -> Any:
@@ -133,15 +193,48 @@ def resolve(request: Request, known: tuple[tuple[Dataset, ...], Mapping[str, Any
         settings=settings,
         executor=pick(request.executor, "executor") or "auto",
         workers=pick(request.workers, "workers"),
-        site=pick(request.site, "site"),
+        site=_whole_path(pick(request.site, "site")),
         resources=request.resources.over(_resources(execution)),
         voms=pick(request.voms, "voms"),
         out=request.out or (file.out if file is not None else None),
         allow_missing=request.allow_missing or bool(getattr(execution, "allow_missing", False)),
         fresh=request.fresh or bool(getattr(execution, "fresh", False)),
+        plan=None if known is None else known[0],
         cache=_cache(pick(request.cache, "cache")),
         command=tuple(request.command),
     )
+
+
+def _planned(request: Request, path: Path) -> tuple[Plan, Mapping[str, Any]]:
+    """The plan that a request names, and how it is told from others."""
+    asked = ("part_events", "part_bytes", "max_files", "max_events")
+    said = [name for name in ("files", "fileset") if getattr(request, name)]
+    said += [name for name in asked if getattr(request, name) is not None]
+    if said:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in said)
+        raise UsageError(
+            f"--plan fixes files and parts already; {flags} cannot change them",
+            action="leave that out, or make another plan: femtobarn plan ... --out PLAN.json",
+        )
+    found = read_plan(path)
+    return found, {"plan": found.digest[:16]}
+
+
+def _check_schemas(plan: Plan, analysis: Analysis, parameters: Any) -> None:
+    """A plan made for another analysis, or for another release, names formats that are not read here."""
+    wanted = analysis.schemas(parameters)
+    for file in plan.files:
+        if file.schema and wanted and file.schema not in wanted:
+            raise UsageError(
+                f"the plan says {file.schema}; {analysis.name} reads {', '.join(wanted)}",
+                where=file.ref.url,
+                action="make the plan with this analysis and release",
+            )
+
+
+def _whole_path(site: str | None) -> str | None:
+    """The file of a site is found again from another folder."""
+    return str(Path(site).absolute()) if site is not None and site.endswith((".yaml", ".yml")) else site
 
 
 def _cache(kind: str | None) -> str:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from femtobarn.run.executors import ONE_THREAD
+from femtobarn.run.executors import ONE_THREAD, processors
 
 __all__ = ["in_pool"]
 
@@ -21,8 +21,7 @@ Made = TypeVar("Made")
 
 def in_pool(work: Callable[[Item], Made], items: Sequence[Item], *, workers: int | None = None) -> list[Made]:
     """Results in the order of the items; in worker processes if there are many items or it is asked for."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(workers or (available if len(items) >= _WORTH_A_POOL else 1), max(len(items), 1))
+    count = min(workers or (processors() if len(items) >= _WORTH_A_POOL else 1), max(len(items), 1))
     if count <= 1:
         return [work(item) for item in items]
     for name, value in ONE_THREAD.items():

@@ -1,4 +1,4 @@
-"""What follows a run: inference, plots, report; and opening a run again."""
+"""What follows a run: inference, plots, report."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,80 +13,21 @@ import numpy as np
 
 from femtobarn.analysis import Analysis, Normalisation, Stored, find_analysis
 from femtobarn.api.fit_files import fit_drawings, is_fit, is_fitter, write_fit_tables
-from femtobarn.api.outputs import reads_run, writes_run
-from femtobarn.errors import DataError, UsageError, nearest
+from femtobarn.api.outputs import copied_run, writes_run
+from femtobarn.errors import DataError, UsageError
+from femtobarn.folders import fitting, legal_name
 from femtobarn.normalise import normalisations, yields
 from femtobarn.records import NOMINAL
 from femtobarn.run.directory import RunDirectory
-from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json, write_text
+from femtobarn.run.files import SCHEMA_VERSION, write_csv, write_json, write_text
 
 if TYPE_CHECKING:
     from femtobarn.stats.histfactory.full_fit import FitOptions
 
-__all__ = ["OpenRun", "finish", "normalised", "open_run", "plot", "refit", "report"]
+__all__ = ["finish", "normalised", "plot", "refit", "report"]
 
 #: The observable that yields.json counts, if the analysis does not say: its first histogram.
 _REGION_ALL: Final = "all"
-
-
-@dataclass(frozen=True)
-class OpenRun:
-    """A run directory, read lazily."""
-
-    path: Path
-
-    @cached_property
-    def manifest(self) -> Mapping[str, Any]:
-        return RunDirectory(self.path).manifest()
-
-    @property
-    def ledger(self) -> Mapping[str, Any]:
-        return dict(self.manifest["ledger"])
-
-    @cached_property
-    def cutflow(self) -> Mapping[str, Any]:
-        return dict(read_json(self.path / "cutflow.json"))
-
-    @cached_property
-    def hists(self) -> Mapping[str, Any]:
-        """{observable: hist.Hist}, raw sums."""
-        from femtobarn.hists import read_hists, to_hist
-
-        return {name: to_hist(item) for name, item in read_hists(self.path / "hists.zip").items()}
-
-    @cached_property
-    def yields(self) -> Mapping[str, Any]:
-        return dict(read_json(self.path / "yields.json"))
-
-    @cached_property
-    def fit(self) -> Mapping[str, Any]:
-        return dict(read_json(self.path / "fit.json"))
-
-    @cached_property
-    def tables(self) -> Mapping[str, Any]:
-        """{stem: {column: list}} of the run's CSV tables."""
-        import pyarrow.csv
-
-        return {
-            p.stem: pyarrow.csv.read_csv(p).to_pydict() for p in sorted((self.path / "tables").glob("*.csv"))
-        }
-
-    def plot(self, name: str) -> Path:
-        """Path of a plot's PNG."""
-        path = self.path / "plots" / f"{name}.png"
-        if not path.exists():
-            names = [item.stem for item in (self.path / "plots").glob("*.png")]
-            raise UsageError(f"the run has no plot {name!r}", near=nearest(name, names),
-                             action="it has: " + ", ".join(sorted(names)))  # fmt: skip
-        return path
-
-
-@reads_run
-def open_run(path: str | Path) -> OpenRun:
-    """Open a finished run."""
-    run = OpenRun(Path(path))
-    _ = run.manifest
-    return run
 
 
 def load_run(path: Path) -> tuple[RunDirectory, Analysis, Stored]:
@@ -157,7 +96,7 @@ def _tables(folder: RunDirectory, analysis: Analysis, stored: Stored) -> None:
     folder.note(warnings=notes)
     if analysis.tables is not None:
         for name, columns in analysis.tables(stored).items():
-            write_csv(folder.path / "tables" / f"{name}.csv", columns)
+            write_csv(fitting(folder.path / "tables" / f"{legal_name(name)}.csv"), columns)
     if analysis.files is not None:
         for name, data in analysis.files(stored):
             write_text(folder.path / name, data)
@@ -239,12 +178,13 @@ def _plot(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapp
     label = _label(stored, folder.manifest())
     own = analysis.figures(stored, fitted) if analysis.figures else _plain_figures(analysis, stored, label)
     paths, names = [], []
-    for drawing in itertools.chain(own, fit_drawings(folder.path, fitted, label)):
-        names.append(drawing.name)
-        paths += save(drawing, target)
+    for drawing in itertools.chain(own, fit_drawings(folder.path, fitted, label, analysis.styles)):
+        saved = save(drawing, target)
+        names.append(saved[0].stem)
+        paths += saved
     folder.note(figures=names)
     if fitted.get("kind") == "tagprobe":
-        from femtobarn.api.tagprobe.fitting import draw_canvases
+        from femtobarn.api.tagprobe.fitted import draw_canvases
 
         paths += draw_canvases(folder.path, fitted, label)
     return paths
@@ -318,24 +258,25 @@ def refit(path: Path, options: FitOptions | None = None) -> Mapping[str, Any]:
 
 
 @writes_run
-def plot(path: str | Path) -> list[Path]:
-    """Draw a run's figures again."""
-    if is_fit(Path(path)):
+def plot(path: str | Path, *, out: str | Path | None = None) -> list[Path]:
+    """Draw a run's figures again; with ``out`` in a copy of the run."""
+    run = copied_run(Path(path), out)
+    if is_fit(run):
         from femtobarn.api.fitting import draw_fit
 
-        return draw_fit(Path(path))
-    if is_fitter(Path(path)):
-        from femtobarn.api.tagprobe.fitting import draw_probes
+        return draw_fit(run)
+    if is_fitter(run):
+        from femtobarn.api.tagprobe.fitted import draw_probes
 
-        return draw_probes(Path(path))
-    folder, analysis, stored = load_run(Path(path))
+        return draw_probes(run)
+    folder, analysis, stored = load_run(run)
     file = folder.path / "fit.json"
     return _plot(folder, analysis, stored, json.loads(file.read_text()) if file.exists() else {})
 
 
 @writes_run
-def report(path: str | Path) -> Path:
-    """Write a run's report again."""
-    folder = RunDirectory(Path(path))
+def report(path: str | Path, *, out: str | Path | None = None) -> Path:
+    """Write a run's report again; with ``out`` in a copy of the run."""
+    folder = RunDirectory(copied_run(Path(path), out))
     folder.manifest()  # says what is wrong if this is no run
     return _report(folder)

@@ -29,6 +29,15 @@ class Attribute:
     low: float = -math.inf
     high: float = math.inf
 
+    @property
+    def bounded(self) -> bool:
+        """Whether any number is impossible."""
+        return self.low > -math.inf or self.high < math.inf
+
+    def allows(self, value: Any) -> bool:
+        """Whether a parsed value is possible; one that is missing or no number is."""
+        return not isinstance(value, int | float) or self.low <= value <= self.high
+
 
 _LUMI: Final = "1e34 cm-2 s-1"
 
@@ -68,6 +77,9 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = _table(
     ("l1_hlt_mode", "text"),
     ("ls_pileup_mean", "number", "", 0, 200),
     ("ls_pileup_std", "number"),
+    ("ls_pileup_q10", "number"),
+    ("ls_pileup_q50", "number"),
+    ("ls_pileup_q90", "number"),
     ("ls_pileup_n", "count"),
     ("ls_ready_fraction", "number"),
     ("ls_count", "count"),
@@ -178,9 +190,8 @@ def quantity(value: Any, attribute: Attribute, source: str) -> Quantity:
     """A parsed value as a quantity; an impossible one is rejected, not replaced."""
     if value is None:
         return absent(attribute.unit, source)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if not attribute.low <= value <= attribute.high:
-            return absent(attribute.unit, source, "rejected")
-        if attribute.name == "energy" and value == 0:
-            return absent(attribute.unit, source)  # 0 stands for "not known or no beam" in OMS
+    if not attribute.allows(value):
+        return absent(attribute.unit, source, "rejected")
+    if attribute.name == "energy" and value == 0:
+        return absent(attribute.unit, source)  # 0 stands for "not known or no beam" in OMS
     return Quantity(value, attribute.unit, source)

@@ -6,29 +6,33 @@ remembered with their answers, also empty ones, so that nothing is asked twice.
 
 from __future__ import annotations
 
+import functools
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
+from urllib.parse import quote
 
-import numpy as np
-
-from femtobarn.catalog.attributes import ATTRIBUTES, Attribute, quantity
-from femtobarn.catalog.lumisections import LumiTable, lumi_table
 from femtobarn.catalog.oms import Row
-from femtobarn.catalog.quantity import Quantity
 from femtobarn.catalog.runrecords import Pair, RunKey, class_from_dataset
 from femtobarn.catalog.runtable import RunTable
+from femtobarn.catalog.stored import StoredRecords, StoredRuns, StoredSections
 from femtobarn.errors import DataError, StoreError
+from femtobarn.folders import shared_disk
+from femtobarn.locks import locked
 
-__all__ = ["RunStore", "StoredRecords", "read_store", "subtract"]
+__all__ = ["RunStore", "read_store", "subtract"]
+
+notice: Final = logging.getLogger("femtobarn.notice")
 
 _VERSION: Final = 1
+#: How long to wait for another process that uses the store, s.
+_PATIENCE: Final = 60.0
 #: Runs younger than this may still change in the source [s].
 RECENT: Final = 7 * 86_400.0
 _TABLES: Final = """
@@ -67,13 +71,34 @@ def subtract(wanted: Iterable[Range], known: Iterable[Range]) -> list[Range]:
     return left
 
 
-@dataclass(frozen=True)
-class StoredRecords:
-    """Everything a store holds, ready for ranking."""
+@contextmanager
+def _connected(path: Path) -> Iterator[sqlite3.Connection]:
+    """An open database.
 
-    pairs: tuple[Pair, ...]
-    runs: RunTable
-    lumisections: LumiTable | None
+    SQLite's locks and its write-ahead log need one machine's memory.  On a disk that others see too, one
+    process at a time has the store, by a lock file, and changes go through a rollback journal.
+    """
+    kind = shared_disk(path)
+    with ExitStack() as stack:
+        if kind:
+            _say_shared(path, kind)
+            stack.enter_context(locked(path.parent, f"{path.name}.lock", patience=_PATIENCE))
+            address = f"file:{quote(str(path.absolute()))}?vfs=unix-none"
+            opened = sqlite3.connect(address, uri=True, isolation_level=None)
+            opened.execute("PRAGMA locking_mode=EXCLUSIVE")
+        else:
+            opened = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+        database = stack.enter_context(closing(opened))
+        # Changing the journal also ends a log that was left by an opening on another machine's own disk.
+        database.execute(f"PRAGMA journal_mode={'DELETE' if kind else 'WAL'}")
+        database.execute(f"PRAGMA synchronous={'FULL' if kind else 'NORMAL'}")
+        yield database
+
+
+@functools.cache
+def _say_shared(path: Path, kind: str) -> None:
+    """Once a process and store."""
+    notice.info("%s is on a shared disk (%s): one process at a time uses it", path, kind)
 
 
 class RunStore:
@@ -82,19 +107,20 @@ class RunStore:
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._clock = clock
+        self._open = ExitStack()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db = self._open.enter_context(_connected(path))
             self._db.executescript(_TABLES)
             with self._transaction():
                 self._db.execute("INSERT OR IGNORE INTO about VALUES ('version', ?)", (str(_VERSION),))
             version = self._db.execute("SELECT value FROM about WHERE name='version'").fetchone()[0]
         except (sqlite3.Error, OSError) as error:
+            self._open.close()
             raise StoreError(f"is no store of run records, or cannot be written: {error}", where=str(path),
                              action="choose another --store") from error  # fmt: skip
         if version != str(_VERSION):
+            self._open.close()
             raise StoreError(f"was written by another version ({version})", where=str(path),
                              action="fetch into a new store")  # fmt: skip
 
@@ -102,7 +128,7 @@ class RunStore:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._db.close()
+        self._open.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -124,14 +150,15 @@ class RunStore:
     def put(self, resource: str, source: str, asked: Range, rows: Sequence[Row]) -> int:
         """Keep the answer to one range: all of it or, if the process dies, nothing.
 
-        Young runs are kept, but their numbers do not count as asked for.
+        Young runs are kept, but their numbers do not count as asked for; nor do those above the newest one:
+        there may be more runs tomorrow.
         """
         now = self._clock()
         table = [self._record(resource, row, source, now) for row in rows]
-        young = self._young(resource, rows, asked, now)
+        unsettled = self._unsettled(resource, rows, asked, now)
         with self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO records VALUES (?,?,?,?,?,?,?,?,?)", table)
-            for first, last in subtract([asked], [(n, n) for n in young]):
+            for first, last in subtract([asked], unsettled):
                 self._db.execute("INSERT INTO asked VALUES (?,?,?,?,?)", (resource, source, first, last, now))
         return len(table)
 
@@ -150,15 +177,22 @@ class RunStore:
             now,
         )
 
-    def _young(self, resource: str, rows: Sequence[Row], asked: Range, now: float) -> set[int]:
-        """Numbers whose record may still change: runs that ended less than a week ago, and their fills."""
+    def _unsettled(self, resource: str, rows: Sequence[Row], asked: Range, now: float) -> list[Range]:
+        """Numbers whose record may still change (ended less than a week ago), or come after those."""
         if resource == "lumisections":
             stored = self._db.execute(
                 "SELECT run, payload FROM records WHERE resource='runs' AND run BETWEEN ? AND ?", asked
             )
-            return {run for run, payload in stored if _is_recent(json.loads(payload), now)}
-        key = "fill_number" if resource == "fills" else "run_number"
-        return {int(row.values[key]) for row in rows if _is_recent(row.values, now)}
+            ended = {int(run): json.loads(payload) for run, payload in stored}
+        else:
+            key = "fill_number" if resource == "fills" else "run_number"
+            ended = {int(row.values[key]): row.values for row in rows}
+        newest = max(ended, default=0)
+        return [
+            (number, asked[1] if number == newest else number)
+            for number, values in ended.items()
+            if _is_recent(values, now)
+        ]
 
     def put_pairs(self, pairs: Sequence[Pair], source: str) -> int:
         """Replace the pair list: an export is the whole truth."""
@@ -213,41 +247,17 @@ class RunStore:
         )
 
     def _runs(self) -> RunTable:
-        fills = {
-            fill: json.loads(payload)
-            for fill, payload in self._db.execute("SELECT fill, payload FROM records WHERE resource='fills'")
-        }
-        table: dict[int, dict[str, Quantity]] = {}
+        fills = self._db.execute("SELECT fill, payload FROM records WHERE resource='fills'")
         query = "SELECT run, fill, payload, source FROM records WHERE resource='runs' ORDER BY run"
-        for run, fill, payload, source in self._db.execute(query):
-            values = json.loads(payload)
-            of_fill = {
-                n: v for n, v in fills.get(fill, {}).items() if n.startswith("fill_") and n not in values
-            }
-            table[run] = {
-                name: _quantity(name, value, source) for name, value in {**of_fill, **values}.items()
-            }
-        return RunTable(table, self.path.name)
+        rows = {run: (fill, payload, source) for run, fill, payload, source in self._db.execute(query)}
+        return RunTable(StoredRuns(rows, dict(fills.fetchall())), self.path.name)
 
-    def _lumisections(self) -> LumiTable | None:
-        rows = [
-            json.loads(payload)
-            for (payload,) in self._db.execute(
-                "SELECT payload FROM records WHERE resource='lumisections' ORDER BY run, number"
-            )
-        ]
-        if not rows:
-            return None
-        names = dict.fromkeys(name for row in rows for name in row)
-        columns = {name: np.array([row.get(name) for row in rows], dtype=object) for name in names}
-        return lumi_table(columns, str(self.path))
-
-
-def _quantity(name: str, value: Any, source: str) -> Quantity:
-    attribute = ATTRIBUTES.get(name, Attribute(name, "text"))
-    if isinstance(value, list):
-        value = tuple(str(item) for item in value)
-    return quantity(value, attribute, f"{source}: {name}")
+    def _lumisections(self) -> StoredSections | None:
+        query = "SELECT run, payload FROM records WHERE resource='lumisections' ORDER BY run, number"
+        payloads: dict[int, list[str]] = {}
+        for run, payload in self._db.execute(query):
+            payloads.setdefault(run, []).append(payload)
+        return StoredSections(payloads, str(self.path)) if payloads else None
 
 
 def _is_recent(values: Any, now: float) -> bool:

@@ -70,13 +70,48 @@ class RunTable:
 
     def merged(self, other: Mapping[int, Mapping[str, Quantity]]) -> RunTable:
         """The same table with more attributes (of lumisections, say) where it has none."""
-        rows = {number: dict(row) for number, row in self._rows.items()}
-        for number, values in other.items():
-            row = rows.setdefault(number, {})
-            for name, value in values.items():
-                if row.get(name) is None:
-                    row[name] = value
-        return RunTable(rows, self.source, self.warnings)
+        return RunTable(_Merged(self._rows, other), self.source, self.warnings)
+
+
+class _Merged(Mapping[int, Mapping[str, Any]]):
+    """Rows with what others say of the same runs; the first ones' word counts."""
+
+    def __init__(
+        self, first: Mapping[int, Mapping[str, Any]], other: Mapping[int, Mapping[str, Any]]
+    ) -> None:
+        self._first, self._other = first, other
+
+    def __getitem__(self, number: int) -> Mapping[str, Any]:
+        if number not in self._first:
+            return self._other[number]
+        known = {name: value for name, value in self._first[number].items() if value is not None}
+        return {**self._other.get(number, {}), **known}
+
+    def __contains__(self, number: object) -> bool:
+        return number in self._first or number in self._other
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(dict.fromkeys([*self._first, *self._other]))
+
+    def __len__(self) -> int:
+        return len({*self._first, *self._other})
+
+
+class _Rows(Mapping[int, Mapping[str, Any]]):
+    """Rows that are kept as columns and put together when somebody asks: few ever do."""
+
+    def __init__(self, place: Mapping[int, int], columns: Mapping[str, Sequence[Any]]) -> None:
+        self._place, self._table = place, columns
+
+    def __getitem__(self, number: int) -> Mapping[str, Any]:
+        i = self._place[number]
+        return {name: cells[i] for name, cells in self._table.items() if cells[i] is not None}
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._place)
+
+    def __len__(self) -> int:
+        return len(self._place)
 
 
 def read_runs(path: str | Path) -> RunTable:
@@ -89,36 +124,32 @@ def read_runs(path: str | Path) -> RunTable:
     """
     path = Path(path)
     table = _columns(path, _KEY)
-    known = {name: ATTRIBUTES.get(canonical(name)) for name in table.columns}
-    rows: list[dict[str, Any]] = [{} for _ in range(table.size)]
-    rejected: dict[str, int] = {}
-    for column, attribute in known.items():
+    columns: dict[str, Sequence[Any]] = {}
+    warnings = []
+    for column in table.columns:
+        attribute = ATTRIBUTES.get(canonical(column))
         if attribute is None:
             continue
-        name, numeric = attribute.name, attribute.kind in ("number", "count")
-        for i, value in _parsed(table, column, attribute):
-            if value is None:
-                continue
-            rows[i][name] = value
-            if numeric and not attribute.low <= value <= attribute.high:
-                rejected[name] = rejected.get(name, 0) + 1
-    runs: dict[int, dict[str, Any]] = {}
-    for i, row in enumerate(rows):
-        number = row.pop(_KEY, None)
+        name, cells = attribute.name, _parsed(table, column, attribute)
+        if name in columns:  # `duration` and `oms_duration`
+            cells = [old if new is None else new for old, new in zip(columns[name], cells, strict=True)]
+        columns[name] = cells
+        count = sum(not attribute.allows(cell) for cell in cells) if attribute.bounded else 0
+        if count:
+            warnings.append(f"{path.name}: {count} values of {name} are outside "
+                            f"[{attribute.low:g}, {attribute.high:g}] and were rejected")  # fmt: skip
+    numbers = columns.pop(_KEY, ())
+    place: dict[int, int] = {}
+    for i, number in enumerate(numbers):
         if not isinstance(number, int) or number <= 0:
             raise DataError(f"the run number is {number!r}", where=table.where(i))
-        if number in runs and runs[number] != row:
+        before = place.setdefault(number, i)
+        if before != i and any(cells[before] != cells[i] for cells in columns.values()):
             raise DataError(f"run {number} appears twice with different values", where=table.where(i),
                             action="remove one of the rows")  # fmt: skip
-        runs[number] = row
-    if not runs:
+    if not place:
         raise DataError("the table of runs is empty", where=str(path))
-    warnings = [
-        f"{path.name}: {count} values of {name} are outside "
-        f"[{ATTRIBUTES[name].low:g}, {ATTRIBUTES[name].high:g}] and were rejected"
-        for name, count in sorted(rejected.items())
-    ]
-    return RunTable(runs, path.name, warnings)
+    return RunTable(_Rows(place, columns), path.name, sorted(warnings))
 
 
 @dataclass(frozen=True)
@@ -150,22 +181,26 @@ def _columns(path: Path, key: str) -> _Columns:
     return _Columns(columns, len(cells), lambda i: f"{path}:{lines[i]}")
 
 
-def _parsed(table: _Columns, name: str, attribute: Attribute) -> list[tuple[int, Any]]:
-    """Row and value of the cells that hold something; plain numbers, nearly all, by the short road."""
-    cells = [(i, cell) for i, cell in enumerate(table.columns[name]) if cell is not None and cell != ""]
+def _parsed(table: _Columns, name: str, attribute: Attribute) -> list[Any]:
+    """The values of a column, None where it holds nothing; plain numbers, nearly all, by the short road."""
+    cells = table.columns[name]
     if attribute.kind in ("number", "count"):
         try:
-            numbers = [(i, float(cell)) for i, cell in cells]
+            numbers = [None if cell is None or cell == "" else float(cell) for cell in cells]
         except (TypeError, ValueError):
-            numbers = []
-        if len(numbers) == len(cells) and all(math.isfinite(value) for _, value in numbers):
+            numbers = [math.nan]
+        if all(number is None or math.isfinite(number) for number in numbers):
             if attribute.kind == "number":
                 return numbers
-            return [(i, int(value) if value.is_integer() else value) for i, value in numbers]
-    if attribute.kind == "text" and all(isinstance(cell, str) for _, cell in cells):
-        texts = {cell: parse(cell, attribute, where=name) for cell in {cell for _, cell in cells}}
-        return [(i, texts[cell]) for i, cell in cells]
-    return [(i, parse(cell, attribute, where=table.where(i))) for i, cell in cells]
+            return [int(n) if n is not None and n.is_integer() else n for n in numbers]
+    if all(cell is None or isinstance(cell, str) for cell in cells):
+        # Texts and lists of them repeat themselves.
+        read: dict[Any, Any] = {None: None, "": None}
+        for i, cell in enumerate(cells):
+            if cell not in read:
+                read[cell] = parse(cell, attribute, where=table.where(i))
+        return [read[cell] for cell in cells]
+    return [parse(cell, attribute, where=table.where(i)) for i, cell in enumerate(cells)]
 
 
 def read_rows(path: Path, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

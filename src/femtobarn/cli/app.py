@@ -15,7 +15,8 @@ from typer.core import TyperGroup
 
 from femtobarn.cli import VERBS
 from femtobarn.cli.screen import show_error, show_near
-from femtobarn.errors import FemtobarnError, nearest
+from femtobarn.errors import FemtobarnError, StoreError, nearest
+from femtobarn.folders import disk_advice
 
 __all__ = ["run_app"]
 
@@ -93,11 +94,20 @@ def run_app() -> int:
         # The reader of our output went away (``| head``); nothing to say to anybody.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # The disk, not the program: full, read-only, without permission, a name it does not take.
+        if debug or error.filename is None:
+            raise
+        show_error(StoreError(f"cannot be used: {error.strerror}", where=str(error.filename),
+                              action=disk_advice(error)))  # fmt: skip
+        return 1
     return int(code or 0)
 
 
 def _nobody_reads() -> bool:
     """Whether the reader of standard output is gone."""
+    if not hasattr(select, "poll"):
+        return True  # Windows: no other pipe of ours breaks with this error
     asked = select.poll()
     asked.register(sys.stdout.fileno(), select.POLLOUT)
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0))

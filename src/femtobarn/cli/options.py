@@ -11,6 +11,7 @@ import typer
 from femtobarn.errors import UsageError
 
 if TYPE_CHECKING:
+    from femtobarn.api import Request
     from femtobarn.run.resources import Resources
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "AllowMissing",
     "Cache",
     "CacheRemote",
+    "Copy",
     "Cores",
     "DashboardAddress",
     "Disk",
@@ -35,10 +37,13 @@ __all__ = [
     "PartBytes",
     "PartEvents",
     "PerHost",
+    "PlanFile",
+    "ProcessOnly",
     "Queue",
     "Refresh",
     "Release",
     "Scaleout",
+    "Selection",
     "Settings",
     "Site",
     "Snapshot",
@@ -49,6 +54,7 @@ __all__ = [
     "command_line",
     "parse_bytes",
     "parse_slice",
+    "request",
     "resources",
 ]
 
@@ -58,10 +64,16 @@ Files = Annotated[
     typer.Option("--files", metavar="DATASET=GLOB", help="input files, URLs or query addresses; repeatable"),
 ]
 Fileset = Annotated[str | None, typer.Option(metavar="F.json", help="coffea fileset JSON")]
+PlanFile = Annotated[
+    str | None,
+    typer.Option("--plan", metavar="PLAN.json", help="a plan made before (plan --out), instead of files"),
+]
 Release = Annotated[str | None, typer.Option(help="short for --set release=")]
+Selection = Annotated[str | None, typer.Option(help="short for --set selection=")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="a declared parameter; repeatable")
 ]
+Copy = Annotated[str | None, typer.Option("--out", metavar="DIR", help="leave the run alone; work in a copy")]
 Out = Annotated[str | None, typer.Option(metavar="RUN", help="run directory")]
 Executor = Annotated[
     str | None,
@@ -87,6 +99,9 @@ PartEvents = Annotated[
 PartBytes = Annotated[str | None, typer.Option(help="at most this many needed bytes a part, as 64MiB")]
 MaxFiles = Annotated[int | None, typer.Option(help="only the first N files of each dataset")]
 MaxEvents = Annotated[int | None, typer.Option(help="only the first N events of each dataset")]
+ProcessOnly = Annotated[
+    bool, typer.Option("--process-only", help="stop after the raw results: no fit, plots or report")
+]
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="go on with what is there; every result says so")
 ]
@@ -138,6 +153,23 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON alone")]
 _SIZES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
+def request(context: typer.Context) -> Request:
+    """What a verb's flags ask to be run; flags that it does not have, or that were not given, are silent."""
+    from femtobarn.api import Request
+
+    given = context.params
+    fields = Request.__dataclass_fields__
+    asked = {name: value for name, value in given.items() if name in fields and value not in (None, [], ())}
+    selection = [f"selection={given['selection']}"] if given.get("selection") else []
+    more = {
+        "settings": [*(given.get("settings") or ()), *selection],
+        "part_bytes": parse_bytes(given.get("part_bytes")),
+        "resources": resources(context),
+        "command": command_line(),
+    }
+    return Request(**{**asked, **more})
+
+
 def resources(context: typer.Context) -> Resources:
     """What the flags ask for, of a verb that has them."""
     from femtobarn.run.resources import Resources
@@ -166,6 +198,8 @@ def parse_slice(text: str | None) -> tuple[int, int] | None:
         index, count = (int(item) for item in text.split("/"))
     except ValueError as error:
         raise UsageError(f"--part: {text!r} is not of the form i/n", action="write it as 1/4") from error
+    if not 1 <= index <= count:
+        raise UsageError(f"there is no slice {index} of {count}", action="use --part 1/N to N/N")
     return index, count
 
 

@@ -17,11 +17,13 @@ app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": 
 
 @app.command(epilog="Example: femtobarn plan h4l --release atlas-2020 --files 'data=data_*.4lep.root'")
 def plan(
+    context: typer.Context,
     what: o.What,
     files: o.Files = None,
     fileset: o.Fileset = None,
+    plan: o.PlanFile = None,
     release: o.Release = None,
-    selection: Annotated[str | None, typer.Option(help="short for --set selection=")] = None,
+    selection: o.Selection = None,
     settings: o.Settings = None,
     part_events: o.PartEvents = None,
     part_bytes: o.PartBytes = None,
@@ -34,6 +36,10 @@ def plan(
     like: Annotated[
         str | None, typer.Option(metavar="RUN", help="a finished run with the speed to expect")
     ] = None,
+    write_to: Annotated[
+        str | None,
+        typer.Option("--out", metavar="PLAN.json", help="write the plan, for run --plan and submit --plan"),
+    ] = None,
     cache_remote: o.CacheRemote = None,
     per_host: o.PerHost = None,
     snapshot: o.Snapshot = None,
@@ -42,16 +48,11 @@ def plan(
     """Show what would run: files, parts, columns, bytes.  Only metadata is read."""
     from femtobarn import api
 
-    request = api.Request(
-        what=what, files=files or (), fileset=fileset, release=release,
-        settings=[*(settings or ()), *([f"selection={selection}"] if selection else [])],
-        part_events=part_events, part_bytes=o.parse_bytes(part_bytes),
-        max_files=max_files, max_events=max_events,
-    )  # fmt: skip
+    request = o.request(context)
     if not opening:
         _show_estimate(api.estimated(request, workers=workers, like=like), as_json=json)
         return
-    _, planned = api.plan(request)
+    _, planned = api.plan(request, out=write_to)
     if json:
         show_json(planned.to_json())
     else:

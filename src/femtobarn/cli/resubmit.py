@@ -21,11 +21,14 @@ def resubmit(
     walltime: o.Walltime = None,
     queue: o.Queue = None,
     log_directory: o.LogDirectory = None,
+    voms: o.Voms = None,
+    cache_remote: o.CacheRemote = None,
+    per_host: o.PerHost = None,
     dry_run: DryRun = False,
     json: o.Json = False,
 ) -> None:
     """Submit the slices of a run again that lack a part, and the merge behind them."""
     from femtobarn import api
 
-    done = api.resubmit(run, site=site, resources=o.resources(context), dry_run=dry_run)
+    done = api.resubmit(run, site=site, resources=o.resources(context), voms=voms, dry_run=dry_run)
     show_submitted(done, as_json=json)

@@ -32,15 +32,19 @@ def resume(
     voms: o.Voms = None,
     part: Annotated[str | None, typer.Option(metavar="i/n", help="only this slice (what jobs do)")] = None,
     allow_missing: o.AllowMissing = False,
+    cache: o.Cache = None,
+    cache_remote: o.CacheRemote = None,
+    per_host: o.PerHost = None,
+    snapshot: o.Snapshot = None,
     json: o.Json = False,
 ) -> None:
     """Finish a run that was stopped or lost parts; what is done stays done."""
     from femtobarn import api
 
-    asked = o.resources(context)
     with progress() as bar:
         finished = api.resume(
             run, executor=executor, workers=workers, allow_missing=allow_missing or None,
-            part=o.parse_slice(part), progress=bar, site=site, resources=asked, voms=voms,
+            part=o.parse_slice(part), progress=bar, site=site, resources=o.resources(context), voms=voms,
+            cache=cache,
         )  # fmt: skip
     show_finished(finished, as_json=json)

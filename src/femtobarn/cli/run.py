@@ -20,8 +20,9 @@ def run(
     what: o.What,
     files: o.Files = None,
     fileset: o.Fileset = None,
+    plan: o.PlanFile = None,
     release: o.Release = None,
-    selection: Annotated[str | None, typer.Option(help="short for --set selection=")] = None,
+    selection: o.Selection = None,
     settings: o.Settings = None,
     out: o.Out = None,
     executor: o.Executor = None,
@@ -44,9 +45,7 @@ def run(
     part: Annotated[
         str | None, typer.Option(metavar="i/n", help="only this slice of the run; see merge")
     ] = None,
-    process_only: Annotated[
-        bool, typer.Option("--process-only", help="stop after the raw results: no fit, plots or report")
-    ] = False,
+    process_only: o.ProcessOnly = False,
     allow_missing: o.AllowMissing = False,
     fresh: o.Fresh = False,
     cache: o.Cache = None,
@@ -58,16 +57,10 @@ def run(
     """Run an analysis, or continue the run that is in the directory already."""
     from femtobarn import api
 
-    request = api.Request(
-        what=what, files=files or (), fileset=fileset, release=release,
-        settings=[*(settings or ()), *([f"selection={selection}"] if selection else [])],
-        out=out, executor=executor, workers=workers, site=site, resources=o.resources(context), voms=voms,
-        part_events=part_events, part_bytes=o.parse_bytes(part_bytes),
-        max_files=max_files, max_events=max_events,
-        allow_missing=allow_missing, fresh=fresh, cache=cache, command=o.command_line(),
-    )  # fmt: skip
     with progress() as bar:
-        finished = api.run(request, part=o.parse_slice(part), process_only=process_only, progress=bar)
+        finished = api.run(
+            o.request(context), part=o.parse_slice(part), process_only=process_only, progress=bar
+        )
     show_finished(finished, as_json=json)
 
 

@@ -22,8 +22,9 @@ def submit(
     what: o.What,
     files: o.Files = None,
     fileset: o.Fileset = None,
+    plan: o.PlanFile = None,
     release: o.Release = None,
-    selection: Annotated[str | None, typer.Option(help="short for --set selection=")] = None,
+    selection: o.Selection = None,
     settings: o.Settings = None,
     out: o.Out = None,
     executor: Annotated[str | None, typer.Option(help="slurm, htcondor or pbs")] = None,
@@ -42,26 +43,21 @@ def submit(
     part_bytes: o.PartBytes = None,
     max_files: o.MaxFiles = None,
     max_events: o.MaxEvents = None,
-    process_only: Annotated[
-        bool, typer.Option("--process-only", help="merge to the raw results: no fit, plots or report")
-    ] = False,
+    process_only: o.ProcessOnly = False,
     allow_missing: o.AllowMissing = False,
     fresh: o.Fresh = False,
+    cache: o.Cache = None,
+    cache_remote: o.CacheRemote = None,
+    per_host: o.PerHost = None,
+    snapshot: o.Snapshot = None,
     dry_run: DryRun = False,
     json: o.Json = False,
 ) -> None:
     """Hand a run to a batch system: an array of jobs, one a slice, and a merge that verifies them."""
     from femtobarn import api
 
-    request = api.Request(
-        what=what, files=files or (), fileset=fileset, release=release,
-        settings=[*(settings or ()), *([f"selection={selection}"] if selection else [])],
-        out=out, executor=executor, site=site, resources=o.resources(context), voms=voms,
-        part_events=part_events,
-        part_bytes=o.parse_bytes(part_bytes), max_files=max_files, max_events=max_events,
-        allow_missing=allow_missing, fresh=fresh, command=o.command_line(),
-    )  # fmt: skip
-    show_submitted(api.submit(request, dry_run=dry_run, process_only=process_only), as_json=json)
+    done = api.submit(o.request(context), dry_run=dry_run, process_only=process_only)
+    show_submitted(done, as_json=json)
 
 
 def show_submitted(done: object, *, as_json: bool) -> None:

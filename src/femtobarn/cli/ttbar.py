@@ -1,4 +1,4 @@
-"""``femtobarn ttbar``: the Grand Challenge's input files, and comparing results with its references."""
+"""``femtobarn ttbar``: input files, references, speed and models of the Grand Challenge."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from femtobarn.cli.screen import answer, say, show_table
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(rich_markup_mode=None, context_settings=_HELP, no_args_is_help=True, add_completion=False,
-                  help="Tools of the top-pair job.")  # fmt: skip
+                  help="Tools of the top-pair job.",
+                  epilog="Example: femtobarn ttbar fileset --n-files 1 --json agc.json")  # fmt: skip
 
 
 @app.command(
@@ -158,6 +159,22 @@ def train(
         f"right trijet {test['trijet_right']:.1%} (largest pT: {test['trijet_right_largest_pt']:.1%})"
     )
     say(f"use it:  --set ml=local --set models={made.path}")
+
+
+@app.command(
+    "models", context_settings=_HELP, epilog="Example: femtobarn ttbar models MODELS --to triton --out SERVED"
+)
+def models(
+    source: Annotated[str, typer.Argument(metavar="DIR", help="a pair of models, as ttbar train writes it")],
+    to: Annotated[Literal["onnx", "triton"], typer.Option(help="ONNX files, or a Triton model repository")],
+    out: Annotated[str, typer.Option(metavar="DIR", help="directory for the new pair")],
+) -> None:
+    """Write a pair of models for ONNX Runtime or a Triton server."""
+    from femtobarn import api
+
+    made = api.ttbar_models(source, to=to, out=out)
+    answer(str(made))
+    say(f"use it:  --set ml={to} --set models={made}")
 
 
 def _cell(value: float | None) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from femtobarn.deliver.builder import FromTree
-from femtobarn.deliver.delivery import Delivered, Options, deliver, deliver_spec, explain
+from femtobarn.deliver.delivered import Delivered, Options
+from femtobarn.deliver.delivery import deliver, deliver_spec, explain
 from femtobarn.deliver.queries import Query, query_from_codegen, query_from_tag
 from femtobarn.deliver.spec import Sample, Spec, read_spec
 

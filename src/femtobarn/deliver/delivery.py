@@ -4,102 +4,35 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from femtobarn.analysis import Parameters
 from femtobarn.deliver import cache, placing
+from femtobarn.deliver.delivered import Delivered, Options, SampleResult
 from femtobarn.deliver.inputs import Input, find_inputs
 from femtobarn.deliver.job import ANALYSIS, analysis, output_of
 from femtobarn.deliver.queries import LANGUAGES
+from femtobarn.deliver.remote import deliver_remote
 from femtobarn.deliver.rootfile import find_tree, open_root
 from femtobarn.deliver.spec import Sample, Spec, read_spec
 from femtobarn.errors import FemtobarnError, LossError, UsageError, nearest
 from femtobarn.folders import cache_root
 from femtobarn.records import Dataset, Part
+from femtobarn.run.choosing import choose
 from femtobarn.run.engine import Progress, execute
-from femtobarn.run.executors import choose
+from femtobarn.run.executors import processors
 from femtobarn.run.fingerprint import digest
 from femtobarn.run.plan import FilePlan, Plan
 
-__all__ = ["Delivered", "Options", "SampleResult", "deliver", "deliver_spec", "explain"]
+__all__ = ["deliver", "deliver_spec", "explain"]
 
 log: Final = logging.getLogger("femtobarn.deliver")
 
 #: Worth the start of worker processes [bytes of input].
 _WORTH_WORKERS: Final = 200e6
 _SHOWN: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to deliver; what is left open comes from the specification.
-
-    Attributes
-    ----------
-    out : folder of the fileset and the files (beats ``OutputDirectory``)
-    workers : processes; None decides by the size of the inputs
-    allow_missing : deliver the rest when files fail
-    allow_python : run code that a query brings along
-    merge, target_size : join the outputs of a sample into one, or into files of about so many bytes
-    missing : ``error`` or ``none``: First and ElementAt where there is no such item
-    ignore_cache : make everything anew
-    """
-
-    out: Path | None = None
-    workers: int | None = None
-    allow_missing: bool = False
-    allow_python: bool = False
-    merge: bool = False
-    target_size: int | None = None
-    missing: str = "error"
-    ignore_cache: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SampleResult:
-    """What became of one sample.
-
-    ``rows`` describe its inputs in order: what each holds, its output, or the reason why there is none;
-    ``addresses`` are outputs that stay on a server.
-    """
-
-    name: str
-    files: tuple[Path, ...]
-    rows: tuple[Mapping[str, Any], ...]
-    warnings: tuple[str, ...] = ()
-    addresses: tuple[str, ...] = ()
-
-    def paths(self, *, urls: bool) -> list[str]:
-        """Files as paths or ``file://`` addresses, or where a server has them."""
-        return [*self.addresses, *(path.as_uri() if urls else str(path) for path in self.files)]
-
-    @property
-    def failed(self) -> tuple[Mapping[str, Any], ...]:
-        return tuple(row for row in self.rows if row["error"])
-
-    @property
-    def lost_fraction(self) -> float:
-        return len(self.failed) / max(len(self.rows), 1)
-
-    @property
-    def events(self) -> int:
-        return sum(int(row["events"]) for row in self.rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """A finished delivery."""
-
-    samples: tuple[SampleResult, ...]
-    fileset: Path | None = None
-    urls: bool = False
-    summary: Mapping[str, Any] = field(default_factory=dict)
-
-    def answer(self) -> dict[str, list[str]]:
-        """{sample: paths}, or ``file://`` addresses where the specification wants URLs."""
-        return {one.name: one.paths(urls=self.urls) for one in self.samples}
 
 
 def deliver(
@@ -141,8 +74,6 @@ def deliver(
         missing, ignore_local_cache,
     )  # fmt: skip
     if backend == "servicex":
-        from femtobarn.deliver.remote import deliver_remote
-
         return deliver_remote(
             read_spec(spec), options, endpoint=servicex_name, config_path=config_path
         ).answer()
@@ -242,10 +173,7 @@ def _workers(options: Options, planned: Plan) -> int:
         return min(options.workers, len(planned.parts))
     if len(planned.parts) == 1 or sum(file.size for file in planned.files) < _WORTH_WORKERS:
         return 1
-    import os
-
-    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-               len(planned.parts))  # fmt: skip
+    return min(processors(), len(planned.parts))
 
 
 def _ledger(folder: Path | None, spec: Spec, keys: Sequence[str]) -> Path:

@@ -18,10 +18,10 @@ from femtobarn.deliver.formats import EXTENSIONS, Delivered, read_back, write
 from femtobarn.deliver.job import RECORD, output_of
 from femtobarn.deliver.spec import Sample, Spec
 from femtobarn.errors import StoreError
+from femtobarn.locks import locked
 from femtobarn.outcome import Outcome
 from femtobarn.run.files import SCHEMA_VERSION, replacing, write_json, write_text
 from femtobarn.run.fingerprint import digest
-from femtobarn.run.lock import locked
 
 __all__ = ["held", "place", "withdraw", "write_fileset"]
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 from femtobarn.deliver import cache, placing
-from femtobarn.deliver.delivery import Delivered, Options, SampleResult
+from femtobarn.deliver.delivered import Delivered, Options, SampleResult
 from femtobarn.deliver.endpoints import find_endpoints
 from femtobarn.deliver.spec import Sample, Spec
 from femtobarn.errors import LossError, UsageError
@@ -47,12 +49,12 @@ def deliver_remote(
     client = ServiceXClient(backend=one.name, config_path=str(chosen.file))
     queries = [_query(client, sample, spec, options) for sample in spec.samples]
     urls = spec.general.delivery == "URLs"
-    answers = asyncio.run(_gather(queries, urls=urls))
+    answers = _awaited(_gather(queries, urls=urls))
     if urls and not all(_reachable(address) for address in _addresses(answers)):
         log.warning("%s refuses the addresses it has signed; the outputs are downloaded instead", one.url)
         urls = False
         queries = [_query(client, sample, spec, options) for sample in spec.samples]
-        answers = asyncio.run(_gather(queries, urls=False))
+        answers = _awaited(_gather(queries, urls=False))
     folder = options.out or spec.general.directory
     with placing.held(folder):
         each = zip(spec.samples, queries, answers, strict=True)
@@ -69,6 +71,16 @@ def deliver_remote(
             found = [_result(s, a, spec, folder) for s, a in zip(spec.samples, answers, strict=True)]
         fileset = placing.write_fileset(folder, spec, found, {}, partial=False)
     return Delivered(tuple(found), fileset, urls=False)
+
+
+def _awaited(work: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine returns; from a notebook, whose event loop runs already, through another thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def _query(client: Any, sample: Sample, spec: Spec, options: Options) -> Any:

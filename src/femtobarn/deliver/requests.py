@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from femtobarn.deliver.delivery import Options, deliver_spec
+from femtobarn.deliver.delivered import Options
+from femtobarn.deliver.delivery import deliver_spec
 from femtobarn.deliver.formats import EXTENSIONS
 from femtobarn.deliver.queries import LANGUAGES, Query, query_from_codegen
 from femtobarn.deliver.spec import General, Sample, Spec, dataset_of

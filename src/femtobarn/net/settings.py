@@ -7,12 +7,22 @@ written there before the first of them starts.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, get_args
 
 from femtobarn.errors import UsageError, nearest
 
-__all__ = ["CacheRemote", "NetSettings", "net_settings", "use_network"]
+__all__ = [
+    "CacheRemote",
+    "NetSettings",
+    "net_settings",
+    "network_as_before",
+    "network_variables",
+    "use_network",
+]
 
 CacheRemote = Literal["none", "columns", "files"]
 
@@ -22,6 +32,8 @@ _CACHE_REMOTE: Final = "FEMTOBARN_CACHE_REMOTE"
 _REFRESH: Final = "FEMTOBARN_REFRESH"
 _MAX_AGE: Final = "FEMTOBARN_MAX_AGE"
 _SNAPSHOT: Final = "FEMTOBARN_SNAPSHOT"
+#: What holds for a run wherever and whenever it goes on.
+_LASTING: Final = (_PER_HOST, _CACHE_REMOTE, _MAX_AGE, _SNAPSHOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +115,25 @@ def use_network(
         _CACHE_REMOTE: cache_remote,
         _REFRESH: None if refresh is None else int(refresh),
         _MAX_AGE: max_age,
-        _SNAPSHOT: snapshot,
+        # Found again from another folder.
+        _SNAPSHOT: None if snapshot is None else Path(snapshot).absolute(),
     }
     os.environ.update({name: str(value) for name, value in given.items() if value is not None})
     return net_settings()
+
+
+def network_variables() -> dict[str, str]:
+    """Environment variables by which jobs elsewhere, or a later process, get the same settings."""
+    return {name: os.environ[name] for name in _LASTING if os.environ.get(name)}
+
+
+@contextmanager
+def network_as_before(variables: Mapping[str, str]) -> Iterator[None]:
+    """Settings of an earlier process, where nothing else is said now."""
+    again = {name: value for name, value in variables.items() if name in _LASTING and name not in os.environ}
+    os.environ.update(again)
+    try:
+        yield
+    finally:
+        for name in again:
+            os.environ.pop(name, None)

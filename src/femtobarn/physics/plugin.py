@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 from femtobarn.errors import DataError, UsageError, nearest
 from femtobarn.kernels.jagged import Jagged
 from femtobarn.read.columns import Events
+from femtobarn.userfiles import load_file
 
 __all__ = ["apply_plugin", "load_plugin"]
 
@@ -24,17 +23,7 @@ _ROW: Final = "femtobarn_row"
 
 def load_plugin(path: Path) -> ModuleType:
     """Import a Python file as a module."""
-    name = f"femtobarn_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise UsageError("no such Python file", where=str(path))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError) as error:
-        raise UsageError(f"cannot be imported: {type(error).__name__}: {error}", where=str(path)) from error
-    return module
+    return load_file(path, "femtobarn_plugin")
 
 
 def apply_plugin(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from matplotlib.figure import Figure
 
+from femtobarn.folders import fitting, legal_name
 from femtobarn.plot.style import style
 from femtobarn.run.files import SCHEMA_VERSION, write_json, write_text
 
@@ -69,13 +70,18 @@ def _settle(figure: Figure) -> None:
         figure.set_layout_engine("none")
 
 
-def save(drawing: Drawing, folder: Path) -> list[Path]:
-    """Write ``NAME.png``, ``NAME.pdf`` and ``NAME.json`` (the numbers drawn); return the paths."""
+def save(drawing: Drawing, folder: Path, kinds: Sequence[str] = ("png", "pdf")) -> list[Path]:
+    """Write ``NAME.KIND`` for every kind, and ``NAME.json`` (the numbers drawn); return the paths.
+
+    A name that some system refuses is changed, one too long for its folder shortened.
+    """
+    # The same for all: their extensions have at most four letters.
+    stem = fitting(folder / f"{legal_name(drawing.name)}.json").stem
     paths = []
-    for kind in ("png", "pdf"):
-        path = folder / f"{drawing.name}.{kind}"
+    for kind in kinds:
+        path = folder / f"{stem}.{kind}"
         write_text(path, drawing.render(kind))
         paths.append(path)
-    path = folder / f"{drawing.name}.json"
+    path = folder / f"{stem}.json"
     write_json(path, {"schema_version": SCHEMA_VERSION, **drawing.numbers})
     return [*paths, path]

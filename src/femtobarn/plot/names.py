@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from femtobarn.folders import legal_name
 
 __all__ = ["Stems", "literal"]
 
@@ -27,7 +27,7 @@ class Stems:
         self._taken: set[str] = set()
 
     def __call__(self, text: str) -> str:
-        stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", text).strip("_.") or "x"
+        stem = legal_name(text)
         name, k = stem, 1
         # Some file systems do not tell upper from lower case.
         while name.casefold() in self._taken:

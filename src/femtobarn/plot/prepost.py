@@ -24,7 +24,7 @@ from femtobarn.plot.panels import (
     finish,
     poisson_points,
 )
-from femtobarn.plot.stack import layers
+from femtobarn.plot.stacks import layers
 from femtobarn.plot.style import Label, ProcessStyle, style
 
 __all__ = ["pre_post_fit"]

@@ -14,7 +14,7 @@ from femtobarn.hists import Axis
 from femtobarn.normalise import Spectrum
 from femtobarn.plot.drawing import Drawing
 from femtobarn.plot.panels import FloatArray, draw_band, draw_points, finish, poisson_points
-from femtobarn.plot.stack import band, quantity
+from femtobarn.plot.stacks import band, quantity
 from femtobarn.plot.style import BLUE, PALETTE, Label, axis_label, events_label, figure, style
 
 __all__ = ["cutflow", "plane", "spectrum_only"]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from femtobarn.hists import Axis
 from femtobarn.plot.drawing import Drawing
 from femtobarn.plot.panels import draw_band, finish
-from femtobarn.plot.stack import quantity
+from femtobarn.plot.stacks import quantity
 from femtobarn.plot.style import Label, axis_label, events_label, figure_with_panel, style
 
 __all__ = ["variations"]

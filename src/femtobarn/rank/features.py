@@ -1,4 +1,4 @@
-"""What the model knows about a candidate: only how, how often and how long ago it was chosen.
+"""What the model knows about a candidate: how, how often and how long ago it was chosen, and its age.
 
 No feature is a run number, an identity, a position in the export, a date or an era: each is a difference,
 a count, a share or a rank, so that the model cannot memorise which run was popular.
@@ -22,6 +22,8 @@ Floats = npt.NDArray[np.float64]
 MOST_CANDIDATES: Final = 12
 _WINDOWS: Final = (5, 10, 20, 50)
 _DECAYS: Final = (60.0, 400.0)
+#: A run is fresh as a reference for so many runs: then it is often the one of the shift's own week.
+_FRESH: Final = 100
 #: Ranks with a weight of their own; a logistic model cannot bend a line.
 _RANKS: Final = (1, 2, 3)
 
@@ -51,6 +53,11 @@ _BASE: Final = (
     *(f"other_chosen_{i}_ago" for i in _RANKS),
     "newer_than_current",
     "newer_in_other",
+    "the_run_itself",
+    "later_than_run",
+    "log_run_distance",
+    "log_run_distance_if_later",
+    "fresh",
 )
 #: Facts about the moment; each is multiplied with what it is about, as a softmax sees only differences.
 _MOMENT: Final = ("log_gap", "log_streak", "switches_20", "agreement", "same_dataset_as_last", "other_gap")
@@ -132,6 +139,7 @@ def features(past: Past, codes: Ints) -> Floats:
         np.log1p(distance[first]), young,
         *_chosen(past.codes[same], codes), *_chosen(past.codes[other], codes),
         newer, newer_other,
+        *_ages(target.run - references),
     ]  # fmt: skip
     moment = _moment(past, same, other, distance)
     subjects = ((rank_same == 1) * 1.0, (rank_other == 1) * 1.0, newer_other, (rank_any == 1) * 1.0)
@@ -158,6 +166,18 @@ def _decayed(used: Ints, distance: Floats, length: float, codes: Ints, size: int
 def _chosen(used: Ints, codes: Ints) -> list[Floats]:
     """Whether the last, the last but one, ... of these rows chose each candidate."""
     return [(codes == used[-i]) * 1.0 if len(used) >= i else np.zeros(len(codes)) for i in _RANKS]
+
+
+def _ages(age: Ints) -> list[npt.NDArray[Any]]:
+    """How long before the run the candidate was taken; seldom is it the run itself, or a later one."""
+    log_age = np.log1p(np.abs(age))
+    return [
+        (age == 0) * 1.0,
+        (age < 0) * 1.0,
+        log_age,
+        (age < 0) * log_age,
+        ((age > 0) & (age < _FRESH)) * 1.0,
+    ]
 
 
 def _moment(past: Past, same: Ints, other: Ints, distance: Floats) -> list[float]:

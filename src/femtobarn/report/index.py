@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from femtobarn.errors import StoreError
 from femtobarn.report.page import templates
-from femtobarn.report.sections import notices
+from femtobarn.report.sections import counted, notices
 from femtobarn.report.values import moment, number, percent
 from femtobarn.run.files import read_json
 
@@ -57,10 +57,16 @@ def _entry(run: Path, folder: Path, page: str) -> IndexEntry:
         analysis=str(manifest.get("analysis") or ""),
         headline=str(manifest.get("headline") or ""),
         finished=moment(str(manifest.get("finished") or "")),
-        events=number(((manifest.get("ledger") or {}).get("events") or {}).get("processed")),
+        events=_events(manifest),
         problem=_problem(manifest),
         toy=manifest.get("origin") == "toy",
     )
+
+
+def _events(manifest: dict[str, Any]) -> str:
+    """How much was processed: ``20 000 events``."""
+    count = ((manifest.get("ledger") or {}).get("events") or {}).get("processed")
+    return "" if count is None else f"{number(count)} {counted(manifest)}"
 
 
 def _problem(manifest: dict[str, Any]) -> str:

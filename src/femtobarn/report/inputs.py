@@ -13,7 +13,7 @@ from typing import Any, Final
 from femtobarn.errors import StoreError
 from femtobarn.run.files import read_json
 
-__all__ = ["Plot", "ReportInputs", "Table", "png_size", "png_texts", "read_inputs"]
+__all__ = ["Plot", "ReportInputs", "Table", "png_size", "png_texts", "read_inputs", "read_table"]
 
 #: Rows of a table that a page shows; and the size up to which the whole table is put into it.
 _ROWS_SHOWN: Final = 25
@@ -71,7 +71,7 @@ def read_inputs(run: Path) -> ReportInputs:
         If there is nothing of a run in it, or a file is damaged.
     """
     contents = {name: _json(run / f"{name}.json") for name in ("manifest", "cutflow", "yields", "fit")}
-    tables = {path.stem: _table(path) for path in sorted((run / "tables").glob("*.csv"))}
+    tables = {path.stem: read_table(path) for path in sorted((run / "tables").glob("*.csv"))}
     plots = tuple(
         _plot(path) for path in sorted((run / "plots").glob("*.png"), key=_order(contents["manifest"]))
     )
@@ -108,7 +108,7 @@ def _without_version(content: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key != "schema_version"}
 
 
-def _table(path: Path) -> Table:
+def read_table(path: Path) -> Table:
     """Read the head of a table and count its rows; a long table is not kept in memory."""
     most = None if path.stem == _SAMPLES else _ROWS_SHOWN
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from femtobarn.report import sections
 from femtobarn.report.inputs import Plot, ReportInputs, Table, png_size, read_inputs
-from femtobarn.report.values import Grid, Group, moment
+from femtobarn.report.values import Grid, Group, Node, moment
 from femtobarn.run.files import write_text
 
-__all__ = ["render", "templates", "write_report"]
+__all__ = ["fragment", "render", "templates", "write_report"]
 
 
 @cache
@@ -50,6 +51,7 @@ def render(inputs: ReportInputs) -> str:
         "headline": manifest.get("headline") or "",
         "notices": sections.notices(manifest),
         "disclaimer": sections.disclaimer(manifest),
+        "account": sections.account(manifest),
         "ledger": sections.ledger(manifest),
         "failures": sections.failures(manifest),
         "plots": [_figure(plot) for plot in inputs.plots],
@@ -73,6 +75,12 @@ def render(inputs: ReportInputs) -> str:
         "finished": moment(manifest.get("finished") or ""),
     }
     return templates().get_template("run.html").render(content).lstrip()
+
+
+def fragment(nodes: Iterable[Node]) -> str:
+    """Tables alone, as HTML to put into another page (a notebook's cell)."""
+    parts = templates().get_template("parts.html").make_module()
+    return "".join(str(parts.node(item)) for item in nodes)  # type: ignore[attr-defined]
 
 
 def write_report(run: Path, *, out: Path | None = None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from femtobarn.report.inputs import ReportInputs, Table
+from femtobarn.report.probes import probe_fits
 from femtobarn.report.values import (
     Grid,
     Node,
@@ -27,7 +29,9 @@ from femtobarn.report.values import (
 
 __all__ = [
     "Notice",
+    "account",
     "command",
+    "counted",
     "cutflows",
     "disclaimer",
     "failures",
@@ -63,6 +67,8 @@ _LIKELIHOOD: Final = {
     "toys": "Toys",
     "workspace": "Model",
 }
+#: Columns whose numbers are names: never shortened or grouped.
+_LABEL: Final = re.compile(r"(^|_)(run|lumi|lumisection|event|fill|reference|dsid|seed|year|number)s?$")
 _MOST_FILES: Final = 60
 _MOST_PAIRS: Final = 10
 _MOST_RANKED: Final = 15
@@ -141,13 +147,28 @@ def ledger(manifest: Manifest) -> Grid | None:
         for key in ("total", "done", "cached", "failed", "missing")
         if key in parts
     ]
-    what = _counted(manifest)
+    what = counted(manifest)
     rows += [(f"{what} {key}", number(events[key])) for key in ("expected", "processed") if key in events]
     rows.append((f"lost fraction of {what}", percent(account.get("lost_fraction"))))
     return grid(f"Parts and {what}", ("account", "number"), rows)
 
 
-def _counted(manifest: Manifest) -> str:
+def account(manifest: Manifest) -> str:
+    """The ledger in one sentence."""
+    found = manifest.get("ledger") or {}
+    parts, events = found.get("parts") or {}, found.get("events") or {}
+    what = counted(manifest)
+    gone = (parts.get("failed") or 0) + (parts.get("missing") or 0)
+    lost = f"{percent(found.get('lost_fraction'))} of the {what} lost" if gone else "nothing lost"
+    kept = f", {number(parts['cached'])} of them kept from an earlier run" if parts.get("cached") else ""
+    good = (parts.get("done") or 0) + (parts.get("cached") or 0)
+    return (
+        f"{number(events.get('processed'))} of {number(events.get('expected'))} {what} processed in "
+        f"{number(good)} of {number(parts.get('total'))} parts{kept}: {lost}."
+    )
+
+
+def counted(manifest: Manifest) -> str:
     """What the parts of a job consist of."""
     return "records" if manifest.get("analysis") == "refrun" else "events"
 
@@ -172,13 +193,18 @@ def timings(manifest: Manifest, fit: Mapping[str, Any]) -> Grid | None:
     """How long it took."""
     account = manifest.get("ledger") or {}
     rows = []
+    delivery = (manifest.get("execution") or {}).get("delivery_s")
+    if delivery is not None:
+        rows.append(("delivery", duration(delivery)))
     if "wall_s" in account:
-        rows.append(("wall time", duration(account["wall_s"])))
+        rows.append(
+            ("wall time" if delivery is None else "processing, wall time", duration(account["wall_s"]))
+        )
     if "cpu_s" in account:
         rows.append(("CPU time of the parts", duration(account["cpu_s"])))
         done = (account.get("events") or {}).get("processed") or 0
         cached = (account.get("parts") or {}).get("cached")
-        if account["cpu_s"] and done and not cached and _counted(manifest) == "events":
+        if account["cpu_s"] and done and not cached and counted(manifest) == "events":
             rows.append(("events per CPU second", number(float(f"{done / account['cpu_s']:.3g}"))))
     if "bytes_read" in account:
         rows.append(("read", size(account["bytes_read"])))
@@ -293,7 +319,12 @@ def pull_rows(fit: Mapping[str, Any]) -> list[dict[str, Any]]:
 def fit_parts(fit: Mapping[str, Any]) -> tuple[list[Node], list[Node]]:
     """What an analysis put into fit.json; and the likelihood fit's keys, ranking and correlations."""
     own = ["results", *(key for key in fit if key not in _LIKELIHOOD and key not in _OWN_PLACE)]
-    analysis = [node(_HEADINGS.get(key, key), fit[key]) for key in dict.fromkeys(own) if key in fit]
+    probes = fit.get("kind") == "tagprobe"
+    analysis = [
+        probe_fits(fit[key]) if probes and key == "fits" else node(_HEADINGS.get(key, key), fit[key])
+        for key in dict.fromkeys(own)
+        if key in fit
+    ]
     model = [node(heading, fit[key]) for key, heading in _LIKELIHOOD.items() if key in fit]
     if fit.get("ranking"):
         model.append(_ranking(fit["ranking"]))
@@ -341,7 +372,9 @@ def samples(inputs: ReportInputs) -> Grid | None:
 
 def table(found: Table, *, caption: str = "") -> Grid:
     """The head of a CSV table."""
-    rows = [[_from_csv(text) for text in row] for row in found.rows]
+    names = [bool(_LABEL.search(column)) for column in found.columns]
+    rows = [[text if name else _from_csv(text) for text, name in zip(row, names, strict=True)]
+            for row in found.rows]  # fmt: skip
     note = f"The first {len(found.rows)} of {number(found.length)} rows; all are in tables/{found.name}.csv."
     return grid(
         caption or found.name, found.columns, rows, note=note if found.length > len(found.rows) else ""

@@ -208,8 +208,9 @@ def _mapping(title: str, value: Mapping[str, Any]) -> Node | None:
         table = _records(title, [{"": key, **one} for key, one in value.items()])
         if table is not None:
             return table
-    pairs = [(str(key), text) for key, one in value.items() if (text := cell(one))]
-    rest = {key: one for key, one in value.items() if cell(one) is None}
+    texts = {key: cell(one) if cell(one) is not None else _long(one) for key, one in value.items()}
+    pairs = [(str(key), text) for key, text in texts.items() if text]
+    rest = {key: value[key] for key, text in texts.items() if text is None}
     items: list[Node] = [grid(title, ("quantity", "value"), pairs)] if pairs else []
     items += [found for key, one in rest.items() if (found := node(str(key), one)) is not None]
     if len(items) == 1 and isinstance(items[0], Grid) and pairs:
@@ -225,7 +226,18 @@ def _sequence(title: str, value: Sequence[Any]) -> Node | None:
     text = cell(value)
     if text is not None:
         return grid(title, ("quantity", "value"), [(title, text)])
-    return grid(title, ("quantity", "value"), [(title, f"{len(value)} values, see fit.json")])
+    return grid(title, ("quantity", "value"), [(title, _long(value) or "")])
+
+
+def _long(value: Any) -> str | None:
+    """What stands for a list of plain values, or of lists, that is too long for a page."""
+    if (
+        not isinstance(value, Sequence)
+        or isinstance(value, str)
+        or any(isinstance(v, Mapping) for v in value)
+    ):
+        return None
+    return f"{len(value)} values, see fit.json"
 
 
 def _records(title: str, rows: Sequence[Mapping[str, Any]], *, flatten: bool = False) -> Grid | None:

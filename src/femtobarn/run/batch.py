@@ -22,7 +22,7 @@ from femtobarn.run.ledger import read_ledger
 from femtobarn.run.plan import Plan
 from femtobarn.run.queues import SYSTEMS, System, call, cancel_command
 from femtobarn.run.resources import Site, seconds_of
-from femtobarn.run.shipping import job_lines, python_command, ship
+from femtobarn.run.shipping import python_command, ship, unpacking
 from femtobarn.run.slices import slice_folder
 
 __all__ = ["Array", "drop_credentials", "incomplete", "read_arrays", "submit", "write_scripts"]
@@ -90,9 +90,11 @@ def _values(run: Path, folder: Path, site: Site, count: int, copies: Mapping[str
         "walltime": site.walltime or "04:00:00",
         "runtime": f"+MaxRuntime = {seconds_of(wanted.walltime)}" if wanted.walltime else "",
         "python": python_command(site, binds),
-        "setup": "\n".join(job_lines(site, shipped)),
+        # A view's own script may use what is not set and go on after what fails.
+        "setup": "\n".join(site.setup),
+        "unpack": "\n".join(unpacking(site, shipped)),
         "exports": "\n".join(
-            [*job_exports(dict(copies)), *([f"export FEMTOBARN_CACHE={shlex.quote(cache)}"] if cache else [])]
+            [*job_exports(copies), *([f"export FEMTOBARN_CACHE={shlex.quote(cache)}"] if cache else [])]
         ),
         "carried": "yes" if carried else "no",
         "transfer": _transfer(run, folder, shipped, copies) if carried else "should_transfer_files = NO",
@@ -103,7 +105,10 @@ def _values(run: Path, folder: Path, site: Site, count: int, copies: Mapping[str
 
 def _transfer(run: Path, folder: Path, shipped: Path | None, copies: Mapping[str, str]) -> str:
     """Lines by which HTCondor carries a slice's needs to the node, and its outcomes back into the run."""
-    files = [run / "manifest.json", run / "plan.json", folder / "slices.txt", shipped]
+    # HTCondor knows proxies: it sees to it that they are valid on the node.
+    proxy = copies.get("X509_USER_PROXY")
+    others = [path for path in copies.values() if path != proxy]
+    files = [run / "manifest.json", run / "plan.json", folder / "slices.txt", shipped, *others]
     lines = [
         "should_transfer_files = YES",
         "when_to_transfer_output = ON_EXIT_OR_EVICT",
@@ -111,7 +116,6 @@ def _transfer(run: Path, folder: Path, shipped: Path | None, copies: Mapping[str
         f"transfer_input_files = {','.join(map(str, filter(None, files)))}",
         "transfer_output_files = slices",
     ]
-    proxy = copies.get("X509_USER_PROXY")
     return "\n".join([*lines, f"x509userproxy = {proxy}"] if proxy else lines)
 
 

@@ -25,6 +25,10 @@ __all__ = ["decode", "encode"]
 
 _MAGIC: Final = b"FBOUT005"
 _DIGEST_BYTES: Final = 32
+#: Arrays begin at multiples of this, so that they can be used where they lie.
+_ALIGN: Final = 8
+#: Rows of tables of more bytes than this stay in the file they are read from.
+_MAPPED: Final = 1 << 18
 #: Kinds of arrays that may appear: booleans, integers, floats, text.
 _KINDS: Final = "biufU"
 #: Gives an array by its number.
@@ -45,9 +49,10 @@ class _Arrays:
         # The array's own memory: a survey has too much of it for a copy.
         plain: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         data = memoryview(plain)
+        gap = -len(data) % _ALIGN
         self.entries.append([array.dtype.str, list(array.shape), self.length])
-        self.chunks.append(data)
-        self.length += len(data)
+        self.chunks += [data, bytes(gap)]
+        self.length += len(data) + gap
         return len(self.entries) - 1
 
 
@@ -81,6 +86,7 @@ def encode(outcome: Outcome) -> bytes:
         },
     }
     text = json.dumps({**header, "arrays": arrays.entries}, separators=(",", ":")).encode()
+    text += b" " * (-(len(_MAGIC) + 8 + len(text)) % _ALIGN)
     pieces = [_MAGIC, len(text).to_bytes(8, "little"), text, *arrays.chunks]
     checksum = hashlib.sha256()
     for piece in pieces:
@@ -88,8 +94,14 @@ def encode(outcome: Outcome) -> bytes:
     return b"".join([*pieces, checksum.digest()])
 
 
-def decode(data: bytes, *, part: int) -> Outcome:
+def decode(data: bytes, *, part: int, mapped: Callable[[], memoryview] | None = None) -> Outcome:
     """The outcome behind these bytes, filed under its number in the present plan.
+
+    Parameters
+    ----------
+    mapped : callable, optional
+        Gives the same bytes in a file: large tables stay there, so that the ntuples of many parts need no
+        memory until they are written, one after the other.
 
     Raises
     ------
@@ -114,6 +126,14 @@ def decode(data: bytes, *, part: int) -> Outcome:
         # A copy: a row that is kept must not keep the whole part in memory.
         return np.frombuffer(body, dtype, count, base + offset).reshape(shape).copy()
 
+    def kept(number: int) -> NDArray[Any]:
+        kind, shape, offset = header["arrays"][number]
+        count = int(np.prod(shape))
+        return np.frombuffer(place, np.dtype(kind), count, base + offset).reshape(shape)
+
+    rows = array
+    if mapped is not None and _table_bytes(header) > _MAPPED:
+        place, rows = mapped(), kept
     return Outcome(
         header["dataset"],
         {name: _unpack_histogram(name, packed, array) for name, packed in header["histograms"].items()},
@@ -127,7 +147,7 @@ def decode(data: bytes, *, part: int) -> Outcome:
         },
         {
             name: [
-                Shard(part, {key: _unpack_column(n, array) for key, n in shard.items()}) for shard in shards
+                Shard(part, {key: _unpack_column(n, rows) for key, n in shard.items()}) for shard in shards
             ]
             for name, shards in header["tables"].items()
         },
@@ -142,6 +162,14 @@ def decode(data: bytes, *, part: int) -> Outcome:
             for name, (spec, bins, sums) in header["sparse"].items()
         },
     )
+
+
+def _table_bytes(header: dict[str, Any]) -> int:
+    """How much the tables of a stored outcome take."""
+    columns = (packed for shards in header["tables"].values() for one in shards for packed in one.values())
+    numbers = (n for packed in columns for n in (packed if isinstance(packed, list) else [packed]))
+    entries = (header["arrays"][n] for n in numbers)
+    return sum(np.dtype(kind).itemsize * int(np.prod(shape)) for kind, shape, _ in entries)
 
 
 def _pack_column(column: NDArray[Any] | Jagged, arrays: _Arrays) -> int | list[int]:

@@ -12,11 +12,12 @@ import datetime as dt
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ from urllib.parse import urlsplit
 
 from femtobarn.errors import StoreError, UsageError
 from femtobarn.folders import cache_root
+from femtobarn.net.settings import network_variables
 from femtobarn.run.resources import Site, seconds_of
 
 __all__ = ["Credential", "check", "copies_for_jobs", "forget", "job_exports"]
@@ -213,9 +215,10 @@ def copies_for_jobs(credentials: Iterable[Credential]) -> dict[str, str]:
     return found
 
 
-def job_exports(copies: dict[str, str]) -> list[str]:
-    """Shell lines that tell a job where its credentials are."""
-    return [f"export {name}={path}" for name, path in copies.items()]
+def job_exports(copies: Mapping[str, str]) -> list[str]:
+    """Shell lines that give a job its credentials and the settings of the network that hold here."""
+    variables = {**copies, **network_variables()}
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
 
 
 def forget(copies: Iterable[str]) -> None:

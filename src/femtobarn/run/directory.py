@@ -16,7 +16,7 @@ import numpy as np
 
 import femtobarn
 from femtobarn.analysis import Analysis, Stored
-from femtobarn.errors import StoreError, UsageError
+from femtobarn.errors import StoreError, UsageError, nearest
 from femtobarn.hists import (
     Compensated,
     Histogram,
@@ -50,6 +50,8 @@ __all__ = ["RunDirectory", "RunSettings"]
 
 log: Final = logging.getLogger("femtobarn.run")
 
+#: Tables written as one file a part.
+_SHARDED: Final = "-part.parquet"
 #: Versions of libraries that a reader of a manifest may want; looked up without importing them.
 _LIBRARIES: Final = ("awkward", "boost-histogram", "hist", "numba", "numpy", "scipy", "uhi", "uproot")
 
@@ -98,7 +100,10 @@ class RunDirectory:
     def manifest(self) -> dict[str, Any]:
         """The manifest of an existing run."""
         if not self.path.is_dir():
-            raise UsageError("no such run directory", where=str(self.path))
+            beside = [item.parent.name for item in self.path.parent.glob("*/manifest.json")]
+            near = nearest(self.path.name, beside)
+            raise UsageError("no such run directory", where=str(self.path), near=near,
+                             action="name the directory that a run was told to write (--out)")  # fmt: skip
         return dict(read_json(self.manifest_path))
 
     def differences(self, settings: RunSettings) -> list[str]:
@@ -192,12 +197,13 @@ class RunDirectory:
         manifest["tables"] = sorted(name for name in outcome.tables if not name.endswith(".parquet"))
         about = {"femtobarn_config": digest(manifest["config"]), "femtobarn": femtobarn.__version__}
         for name in outcome.tables:
-            if name.endswith("-part.parquet"):
-                _write_shards(self.path / "tables", name, outcome.tables[name], about)
-            elif name.endswith(".parquet"):
+            if name.endswith(_SHARDED):
+                continue
+            if name.endswith(".parquet"):
                 write_parquet(self.path / "tables" / name, outcome.table(name))
             else:
                 write_csv(self.path / "tables" / f"{name}.csv", outcome.table(name))
+        _write_shards(self.path / "tables", outcome.tables, about)
         manifest["finished"] = _now()
         write_json(self.manifest_path, manifest)
 
@@ -264,11 +270,17 @@ class RunDirectory:
         )
 
 
-def _write_shards(folder: Path, name: str, shards: Sequence[Shard], about: Mapping[str, str]) -> None:
-    """One file a part, numbered from 0 in the plan's order: ``x-part.parquet`` -> ``x-part0.parquet``."""
-    stem = name.removesuffix(".parquet")
-    for number, shard in enumerate(shards):
-        write_parquet(folder / f"{stem}{number}.parquet", shard.columns, about)
+def _write_shards(folder: Path, tables: Mapping[str, list[Shard]], about: Mapping[str, str]) -> None:
+    """One file a part, numbered from 0 in the plan's order: ``x-part.parquet`` -> ``x-part0.parquet``.
+
+    Rows are given up once they are written, part by part, so that those of a whole run are never in memory.
+    """
+    names = [name for name in tables if name.endswith(_SHARDED)]
+    left = [(shard.part, name, number) for name in names for number, shard in enumerate(tables[name])]
+    for _, name, number in sorted(left):
+        stem = name.removesuffix(".parquet")
+        write_parquet(folder / f"{stem}{number}.parquet", tables[name][number].columns, about)
+        tables[name][number] = Shard(tables[name][number].part, {})
 
 
 def _resources(analysis: Analysis, parameters: Mapping[str, Any]) -> dict[str, dict[str, str]]:

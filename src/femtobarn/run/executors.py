@@ -12,28 +12,22 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any, Final
 
-from femtobarn.errors import FemtobarnError, UsageError, nearest
+from femtobarn.errors import FemtobarnError
 from femtobarn.net import net_settings
-from femtobarn.run.resources import Resources, Site, find_site
-from femtobarn.run.worker import Job, Task, TaskResult, Worker, stamped
+from femtobarn.run.worker import DEADLY, Job, Task, TaskResult, Worker, given_up, stamped
 
-__all__ = ["EXECUTORS", "Executor", "choose", "given_up", "run_in_processes", "run_serially", "site_of"]
+__all__ = ["ONE_THREAD", "Executor", "processors", "run_in_processes", "run_serially"]
 
 log: Final = logging.getLogger("femtobarn.run")
 
 Executor = Callable[[Job, Iterable[Task]], Generator[TaskResult]]
 
-#: A part that ends this many workers is given up.
-DEADLY: Final = 3
-#: Fewer events than this are processed sooner than a worker process has started.
-_WORTH_A_WORKER: Final = 300_000
 #: Each worker computes with one thread; the processes are the parallelism.
 ONE_THREAD: Final = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "ARROW_NUM_THREADS"),
@@ -207,16 +201,6 @@ class _Pool:
             _end(hand)
 
 
-def given_up(task: Task, cause: str) -> TaskResult:
-    """The result of a task that ends every worker that tries it."""
-    part = task.part
-    return TaskResult(
-        part,
-        task.key,
-        error=f"{task.file.ref.url}: entries {part.start}-{part.stop}: ended {DEADLY} workers ({cause})",
-    )
-
-
 def _give(hand: _Hand) -> None:
     try:
         hand.pipe.send(hand.task)
@@ -267,89 +251,7 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-EXECUTORS: Final = ("auto", "serial", "processes", "dask", "slurm", "htcondor", "pbs")
-_ADDRESS: Final = "dask://"
-#: ``dask/SITE``, as older tools write it.
-_SITE: Final = "dask/"
-#: What the same roads are called elsewhere.
-_ALSO: Final = {"futures": "processes", "iterative": "serial", "local": "processes"}
-
-
-def site_of(name: str, site: str | None, resources: Resources) -> Site | None:
-    """The site on whose cluster an executor runs; None for this machine's processes and for addresses."""
-    if name.startswith(_SITE):
-        site, name = site or name.removeprefix(_SITE), "dask"
-    if name.startswith(_ADDRESS) or (name in ("auto", "serial", "processes", *_ALSO) and site is None):
-        return None
-    if name in ("serial", "processes", *_ALSO):
-        return None
-    return find_site(site or ("local" if name == "dask" else name), resources)
-
-
-def choose(
-    name: str,
-    *,
-    workers: int | None,
-    parts: int,
-    events: int,
-    site: str | None = None,
-    resources: Resources = Resources(),  # noqa: B008 - frozen
-    exports: Sequence[str] = (),
-    record: Path | None = None,
-) -> tuple[str, Executor]:
-    """The executor of this name for a plan of so many parts and events.
-
-    ``auto`` stays in this process when starting workers would take longer than the work.  A site beats
-    the plain names ``slurm``, ``htcondor`` and ``pbs``, which are sites themselves.
-
-    Parameters
-    ----------
-    name, workers, site, resources
-        As asked for.
-    parts, events : int
-        Of the plan.
-    exports : lines of shell
-        More of them for jobs of a cluster to begin with.
-    record : Path, optional
-        Where to note the jobs of a cluster, for the case that nobody is left to end them.
-    """
-    known = name in EXECUTORS or name in _ALSO or name.startswith((_ADDRESS, _SITE))
-    if not known:
-        raise UsageError(f"unknown executor {name!r}", near=nearest(name, EXECUTORS),
-                         action=f"choose one of {', '.join(EXECUTORS)}, dask://HOST:PORT")  # fmt: skip
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers must be at least 1, not {workers}")
-    if name.startswith(_ADDRESS):
-        from femtobarn.run import on_dask
-
-        address = f"tcp://{name.removeprefix(_ADDRESS)}"
-        return name, lambda job, tasks: on_dask.run_on_address(job, tasks, address)
-    place = site_of(name, site, resources)
-    if place is not None:
-        place = replace(place, setup=(*place.setup, *exports))
-        return name, _on_site(place, workers, record)
-    name = _ALSO.get(name, name)
-    count = min(workers or _processors(), max(parts, 1))
-    small = workers is None and (count == 1 or events < _WORTH_A_WORKER)
-    if name == "serial" or (name == "auto" and small):
-        return "serial", run_serially
-    return "processes", lambda job, tasks: run_in_processes(job, tasks, workers=count)
-
-
-def _on_site(place: Site, workers: int | None, record: Path | None) -> Executor:
-    """An executor on a Dask cluster; the package is imported when the first part is handed out."""
-    from femtobarn.run import on_dask
-
-    if place.kind == "scheduler":
-        address = str(place.address)
-        return lambda job, tasks: on_dask.run_on_address(job, tasks, address)
-    count = workers or place.resources.scaleout or _processors()
-    if place.kind == "gateway":
-        return lambda job, tasks: on_dask.run_on_gateway(job, tasks, place, workers=count)
-    return lambda job, tasks: on_dask.run_on_site(job, tasks, place, workers=count, record=record)
-
-
-def _processors() -> int:
+def processors() -> int:
     """Processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femtobarn.errors import StoreError
+from femtobarn.folders import disk_advice
 from femtobarn.kernels.jagged import Jagged
 
 __all__ = [
@@ -62,7 +63,7 @@ def replacing(path: Path) -> Iterator[Path]:
         raise StoreError(
             f"cannot be written: {error.strerror or error}",
             where=str(path),
-            action="free some space (or mend the disk), then: femtobarn resume RUN",
+            action=f"{disk_advice(error)}, then: femtobarn resume RUN",
         ) from error
     finally:
         scratch.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import platform
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -34,6 +35,10 @@ _ALWAYS: Final = (
 _DOWNSTREAM: Final = ("stats", "rank", "run", "export", "plot", "report", "api", "web", "cli")
 #: Tables beside modules (corrections, cross-sections) that they may read.
 _DATA: Final = (".csv", ".json", ".yaml", ".yml", ".txt", ".toml")
+#: Python's own library.
+_PYTHON: Final = Path(sysconfig.get_path("stdlib"))
+#: Where a statement holds others.
+_BLOCKS: Final = ("body", "orelse", "finalbody", "handlers", "cases")
 #: Libraries that compute what a part yields.
 _LIBRARIES: Final = ("awkward", "numba", "numpy", "scipy", "uproot")
 
@@ -83,8 +88,9 @@ class _Module:
 def source_fingerprint(analysis: Analysis) -> str:
     """Hash of the source of an analysis and of all modules that it imports, directly or not.
 
-    Followed are modules of femtobarn, of the package the analysis lives in, and files beside it; other
-    libraries count by their version.
+    Followed are modules of femtobarn, of the package the analysis lives in, files beside it, and whatever
+    else is not installed (on ``PYTHONPATH``); other libraries count by their version.  What an edit
+    changes on the disk while this process goes on with the code it has loaded does not count here.
     """
     own = list(_own_modules(analysis))
     roots = _roots(own)
@@ -98,14 +104,15 @@ def source_fingerprint(analysis: Analysis) -> str:
             continue
         found[module.path] = module
         queue.extend(find(name) for name in _imported(module))
-    return digest({module.name: _content(module) for module in found.values()})
+    return digest({module.name: _content(module, roots.get("")) for module in found.values()})
 
 
 def _own_modules(analysis: Analysis) -> Iterator[_Module]:
     """Modules that hold the functions whose results depend on the events."""
     for item in (
         analysis.process, analysis.columns, analysis.histograms, analysis.variations,
-        analysis.resources, analysis.parameters, analysis.schemas,
+        analysis.resources, analysis.parameters, analysis.schemas, analysis.peek, analysis.whole_file,
+        analysis.dataset_resources,
     ):  # fmt: skip
         function = getattr(item, "func", item)  # functools.partial
         module = sys.modules.get(getattr(function, "__module__", None) or "")
@@ -132,14 +139,26 @@ def _find(name: str, roots: Mapping[str, Path]) -> _Module | None:
     parts = name.split(".")
     if parts[0] == _HOUSE and len(parts) > 1 and parts[1] in _DOWNSTREAM and name not in _ALWAYS:
         return None
-    root = roots.get(parts[0], roots.get(""))
-    if root is None:
-        return None
-    path = root.joinpath(*parts)
-    for candidate in (path / "__init__.py", path.with_name(path.name + ".py")):
-        if candidate.is_file():
-            return _Module(name, candidate)
+    known = roots.get(parts[0])
+    for root in [known] if known is not None else [roots.get(""), _loose(parts[0])]:
+        path = root.joinpath(*parts) if root is not None else None
+        for candidate in (
+            (path / "__init__.py", path.with_name(path.name + ".py")) if path is not None else ()
+        ):
+            if candidate.is_file():
+                return _Module(name, candidate)
     return None
+
+
+def _loose(top: str) -> Path | None:
+    """Where an imported module lies that is neither installed nor Python's own."""
+    file = getattr(sys.modules.get(top), "__file__", None)
+    if file is None or not file.endswith(".py"):
+        return None
+    path = Path(file)
+    if {"site-packages", "dist-packages"} & set(path.parts) or path.is_relative_to(_PYTHON):
+        return None
+    return path.parent.parent if path.name == "__init__.py" else path.parent
 
 
 def _imported(module: _Module) -> Iterator[str]:
@@ -158,21 +177,36 @@ def _imported(module: _Module) -> Iterator[str]:
 def _imports(path: Path, _stamp: int) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
     """(level, module, names) of every import statement of a file."""
     found: list[tuple[int, str, tuple[str, ...]]] = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    left: list[ast.AST] = [ast.parse(path.read_bytes())]
+    while left:
+        node = left.pop()
         if isinstance(node, ast.Import):
             found += [(0, alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             found.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+        # Statements stand in statements only; most of a tree are expressions.
+        for block in _BLOCKS:
+            left += getattr(node, block, ())
     return tuple(found)
 
 
-def _content(module: _Module) -> list[str]:
-    """Hashes of a module's source and, in our own packages, of the tables beside it."""
-    hashes = [_hash(module.path)]
+def _content(module: _Module, anew: Path | None) -> list[str]:
+    """Hashes of a module's source and, in our own packages, of the tables beside it.
+
+    ``anew`` is the folder of an analysis that the user names: what has changed there is imported anew.
+    """
+    live = anew is not None and module.path.is_relative_to(anew)
+    hashes = [_hash(module.path) if live else _loaded_hash(module.path)]
     if module.name.startswith(f"{_HOUSE}.") and module.path.name == "__init__.py":
         tables = (path for path in module.path.parent.rglob("*") if path.suffix in _DATA)
         hashes += [_hash(path) for path in sorted(tables)]
     return hashes
+
+
+@functools.cache
+def _loaded_hash(path: Path) -> str:
+    """Hash of a source when this process first asked, which is of the code that it runs."""
+    return _hash(path)
 
 
 def _hash(path: Path) -> str:

@@ -21,11 +21,10 @@ from uuid import uuid4
 from femtobarn.errors import FemtobarnError
 from femtobarn.run.codec import encode
 from femtobarn.run.dask_cluster import Jobs, cluster_of, load, tell_dashboard
-from femtobarn.run.executors import DEADLY, given_up
 from femtobarn.run.queues import must_answer
 from femtobarn.run.resources import Site
 from femtobarn.run.store import Store
-from femtobarn.run.worker import Job, Task, TaskResult, Worker, stamped
+from femtobarn.run.worker import DEADLY, Job, Task, TaskResult, Worker, given_up, stamped
 
 __all__ = ["run_on_address", "run_on_gateway", "run_on_site"]
 

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 from femtobarn.errors import FemtobarnError, StoreError, UsageError
 from femtobarn.folders import cache_root
+from femtobarn.locks import locked
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_json
-from femtobarn.run.lock import locked
 
 __all__ = [
     "REMOTE_NOTE",

@@ -24,7 +24,7 @@ from femtobarn.run.files import replacing, write_text
 if TYPE_CHECKING:
     from femtobarn.run.resources import Site
 
-__all__ = ["job_lines", "python_command", "ship"]
+__all__ = ["job_lines", "python_command", "ship", "unpacking"]
 
 #: A wheel is a zip file; with fixed times equal code gives equal bytes, so equal names.
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
@@ -112,9 +112,13 @@ def python_command(site: Site, binds: tuple[str, ...] = ()) -> str:
 
 def job_lines(site: Site, shipped: Path | None) -> list[str]:
     """Shell lines a job begins with: the site's setup, then the unpacking of what was shipped."""
-    lines = list(site.setup)
+    return [*site.setup, *unpacking(site, shipped)]
+
+
+def unpacking(site: Site, shipped: Path | None) -> list[str]:
+    """Shell lines that unpack what was shipped and have Python find it."""
     if shipped is None:
-        return lines
+        return []
     name = shipped.name
     unpack = (
         f'{site.python or "python3"} -m zipfile -e "$packed" "$code.$$"'
@@ -122,7 +126,6 @@ def job_lines(site: Site, shipped: Path | None) -> list[str]:
         else 'tar -xf "$packed" -C "$code.$$"'
     )
     return [
-        *lines,
         f'packed={name}; [ -e "$packed" ] || packed={shlex.quote(str(shipped))}',
         f'code="${{TMPDIR:-/tmp}}/femtobarn-$(id -u)-{shipped.parent.name}-{site.ship}"',
         # Unpacked aside and renamed, so that jobs that begin together do not see half of it.

@@ -9,13 +9,13 @@ from typing import Any
 
 from femtobarn.analysis import Analysis
 from femtobarn.errors import StoreError
+from femtobarn.locks import locked
 from femtobarn.outcome import Outcome
 from femtobarn.run.engine import Progress, RunResult, execute, processed_events, summarise
 from femtobarn.run.executors import Executor
 from femtobarn.run.files import SCHEMA_VERSION, differences, read_json, write_json
 from femtobarn.run.keys import part_keys
 from femtobarn.run.ledger import Entry, read_ledger
-from femtobarn.run.lock import locked
 from femtobarn.run.plan import Plan
 from femtobarn.run.store import Store
 

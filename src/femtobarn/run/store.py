@@ -6,7 +6,9 @@ their own checksum, and are dropped and redone when it does not fit.
 
 from __future__ import annotations
 
+import functools
 import logging
+import mmap
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,13 +71,26 @@ class Store:
         for folder in self._folders:
             path = _place(folder, key)
             try:
-                return decode(path.read_bytes(), part=part)
+                data = path.read_bytes()
+                return decode(data, part=part, mapped=functools.partial(_mapped, path, data))
             except FileNotFoundError:
                 continue
             except (StoreError, OSError) as error:
                 log.warning("stored result %s %s; it will be made again", path, error)
                 path.unlink(missing_ok=True)
         return None
+
+
+def _mapped(path: Path, data: bytes) -> memoryview:
+    """The bytes of a file, read where and when they are used; they last even if the file is removed.
+
+    A system that gives no more mappings (Linux has 65 530 a process) leaves them in memory.
+    """
+    try:
+        with path.open("rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError:
+        return memoryview(data)
 
 
 def _place(folder: Path, key: str) -> Path:

@@ -21,8 +21,8 @@ import numpy as np
 
 import femtobarn
 from femtobarn.errors import FemtobarnError, StoreError, UsageError
+from femtobarn.locks import locked
 from femtobarn.run.files import SCHEMA_VERSION, read_json, strict, write_json, write_text
-from femtobarn.run.lock import locked
 
 __all__ = ["Task", "default_out", "task"]
 
@@ -49,6 +49,10 @@ class Task:
     def warn(self, *sentences: str) -> None:
         """Add warnings; a sentence counts once."""
         self._warnings += [sentence for sentence in sentences if sentence not in self._warnings]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(self._warnings)
 
     def part(self, name: str, *, state: str = "done", records: int = 0, error: str = "") -> None:
         """Account for one part: a page, a class, a target."""

@@ -23,9 +23,11 @@ from femtobarn.run.fingerprint import source_fingerprint
 from femtobarn.run.plan import FilePlan
 from femtobarn.run.store import Store
 
-__all__ = ["Job", "Task", "TaskResult", "Worker", "stamped"]
+__all__ = ["DEADLY", "Job", "Task", "TaskResult", "Worker", "given_up", "stamped"]
 
 _OPEN_FILES: Final = 8
+#: A part that ends this many workers is given up.
+DEADLY: Final = 3
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,7 @@ class Worker:
             resources=self._load_resources(task.dataset),
             peek=self._peek(task, file.source),
             titles=file.titles_of(self._analysis.titles),
+            url=task.file.ref.url,
         )
         outcome = self._analysis.process(events, context)
         if not isinstance(outcome, Outcome):
@@ -241,6 +244,16 @@ class Worker:
         return MappingProxyType(
             {**self._resources, **{name: self._loaded[resource] for name, resource in own.items()}}
         )
+
+
+def given_up(task: Task, cause: str) -> TaskResult:
+    """The result of a task that ends every worker that tries it."""
+    part = task.part
+    return TaskResult(
+        part,
+        task.key,
+        error=f"{task.file.ref.url}: entries {part.start}-{part.stop}: ended {DEADLY} workers ({cause})",
+    )
 
 
 def stamped(job: Job) -> Job:

@@ -41,7 +41,7 @@ def infer(stored: Stored) -> dict[str, Any]:
     masses = _masses(stored)
     if parameters.blind is not None or len(masses) < _FEWEST:
         reason = (
-            "the data are blinded" if parameters.blind else f"{len(masses)} candidates are too few for a fit"
+            "the data are blinded" if parameters.blind else f"too few candidates for a fit: {len(masses)}"
         )
         return {"results": {"candidates": len(masses)}, "warnings": [reason]}
     names = ("background", "order", "signal", "mass", "width", "fix_mass", "fix_width")
@@ -99,7 +99,7 @@ def tables(stored: Stored) -> dict[str, Mapping[str, Any]]:
 def figures(stored: Stored, fit: Mapping[str, Any]) -> Iterable[Any]:
     """The fitted mass spectrum, and data against simulation."""
     from femtobarn.plot import Label, ProcessStyle, stack
-    from femtobarn.plot.mass_fit import mass_fit
+    from femtobarn.plot.mass_spectra import mass_fit
 
     release = RELEASES[stored.parameters.release]
     experiment = "femtobarn toy simulation" if stored.is_toy else f"{release.experiment} Open Data"

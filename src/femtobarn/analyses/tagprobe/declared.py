@@ -7,12 +7,20 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from femtobarn.analyses.tagprobe.names import DERIVED, Name, filter_names, is_trigger, meaning
+from femtobarn.analyses.tagprobe.energy import energy_columns
+from femtobarn.analyses.tagprobe.names import (
+    DERIVED,
+    Name,
+    filter_names,
+    is_trigger,
+    meaning,
+    path_candidates,
+)
 from femtobarn.analyses.tagprobe.parameters import TagProbeParameters
 from femtobarn.analysis import Columns
 from femtobarn.records import Dataset
 
-__all__ = ["branch_of", "columns", "path_candidates", "tag_collection"]
+__all__ = ["branch_of", "columns"]
 
 _TRIGGER_OBJECTS = tuple(f"TrigObj_{name}" for name in ("pt", "eta", "phi", "id", "filterBits"))
 _TRUTH = ("GenPart_pdgId", "GenPart_genPartIdxMother")
@@ -22,26 +30,13 @@ _EVENT = ("run", "luminosityBlock", "event", "PV_npvs", "Rho_*", "fixedGridRho*"
 _LIST = ("pt", "eta", "phi")
 
 
-def tag_collection(parameters: TagProbeParameters) -> str:
-    """Collection of the tag: photons may be probed with electrons."""
-    workflow = parameters.source
-    if workflow.probe == "Photon" and not parameters.start_from_diphotons:
-        return "Electron"
-    return workflow.tag
-
-
-def path_candidates(path: str) -> tuple[str, ...]:
-    """Event flags that a filter may belong to: the path, or without its last word (a leg)."""
-    return (path, path.rpartition("_")[0])
-
-
 def branch_of(name: Name, parameters: TagProbeParameters) -> str:
     """The file's name of a column; that of a flat file carries its prefix."""
     workflow = parameters.source
     if name.side == "event":
         return name.column
     if workflow.source == "nanoaod":
-        return f"{workflow.probe if name.side == 'probe' else tag_collection(parameters)}_{name.column}"
+        return f"{workflow.probe if name.side == 'probe' else parameters.tag_collection}_{name.column}"
     return f"{workflow.prefix if name.side == 'probe' else workflow.tag_prefix}{name.column}"
 
 
@@ -49,8 +44,6 @@ def columns(parameters: TagProbeParameters, schema: str, dataset: Dataset) -> Co
     """All columns of one dataset."""
     source = parameters.source.source
     if source == "energy":
-        from femtobarn.analyses.tagprobe.energy import energy_columns
-
         found = energy_columns(parameters)
     elif source == "nanoaod":
         found = _nanoaod(parameters)
@@ -61,7 +54,7 @@ def columns(parameters: TagProbeParameters, schema: str, dataset: Dataset) -> Co
 
 
 def _nanoaod(parameters: TagProbeParameters) -> Columns:
-    probe, tag = parameters.source.probe, tag_collection(parameters)
+    probe, tag = parameters.source.probe, parameters.tag_collection
     needed: list[str] = list(_TRIGGER_OBJECTS)
     optional: list[str] = [*_WEIGHTS, *_TRUTH, "run", "luminosityBlock", "event"]
     for kind in dict.fromkeys((probe, tag)):
@@ -113,7 +106,7 @@ def _add(
             continue
         if name.side != "event" and name.column in DERIVED:
             optional.append(branch_of(name, parameters))
-            kind = parameters.source.probe if name.side == "probe" else tag_collection(parameters)
+            kind = parameters.source.probe if name.side == "probe" else parameters.tag_collection
             optional += [f"{kind}_{other}" for other in DERIVED[name.column]]
             if kind == "Photon":
                 optional += ["Photon_isScEtaEB", "Photon_isScEtaEE", "PV_x", "PV_y", "PV_z"]
@@ -127,7 +120,7 @@ def _variables(needed: list[str], optional: list[str], parameters: TagProbeParam
             workflow = parameters.source
             if workflow.source == "nanoaod":
                 optional += [
-                    f"{kind}_*" for kind in dict.fromkeys((workflow.probe, tag_collection(parameters)))
+                    f"{kind}_*" for kind in dict.fromkeys((workflow.probe, parameters.tag_collection))
                 ]
                 optional += _EVENT
             else:

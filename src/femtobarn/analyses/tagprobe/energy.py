@@ -8,12 +8,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from femtobarn.analyses.tagprobe.methods import folder_of
 from femtobarn.analyses.tagprobe.parameters import Method, TagProbeParameters
 from femtobarn.analyses.tagprobe.selection import event_cuts
 from femtobarn.analyses.tagprobe.weights import event_weights, is_simulated
 from femtobarn.analysis import Columns, Context
 from femtobarn.errors import DataError
+from femtobarn.folders import folder_of
 from femtobarn.kernels.fourvec import FourVectors
 from femtobarn.kernels.jagged import Jagged
 from femtobarn.kernels.pairs import best_in_event, pairs_within

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from femtobarn.analyses.tagprobe.methods import folder_of
 from femtobarn.analyses.tagprobe.parameters import Method, file_safe
 from femtobarn.analysis import Stored
+from femtobarn.folders import folder_of
 from femtobarn.hists import Sparse
 from femtobarn.plot import Curve, Drawing, Label, cutflow, efficiency_curves, efficiency_map, pass_and_fail
 from femtobarn.stats.intervals import weighted_efficiency

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from femtobarn.analyses.tagprobe.methods import folder_of
 from femtobarn.analyses.tagprobe.parameters import TagProbeParameters
 from femtobarn.errors import ConfigError, nearest
+from femtobarn.folders import folder_of
 from femtobarn.records import Dataset
 
 __all__ = ["prepare"]

@@ -14,18 +14,14 @@ from femtobarn.analyses.tagprobe.parameters import Method, TagProbeParameters, f
 from femtobarn.analyses.tagprobe.selection import Selected
 from femtobarn.analysis import Context
 from femtobarn.errors import DataError
+from femtobarn.folders import folder_of
 from femtobarn.hists import Sparse
 from femtobarn.kernels.jagged import Jagged
 from femtobarn.outcome import Outcome
 
-__all__ = ["folder_of", "run_method", "table_columns"]
+__all__ = ["run_method", "table_columns"]
 
 Mask = NDArray[np.bool_]
-
-
-def folder_of(dataset: str) -> str:
-    """A dataset's name as a folder: ``sample/1`` is ``sample_1``."""
-    return dataset.lstrip("/").replace("/", "_")
 
 
 def run_method(method: Method, selected: Selected, ctx: Context, out: Outcome) -> None:

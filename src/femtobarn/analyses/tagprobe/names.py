@@ -9,7 +9,16 @@ from typing import Final, Literal
 from femtobarn.analyses.tagprobe.workflows import Workflow
 from femtobarn.expr import Expression
 
-__all__ = ["PAIR", "Name", "expression", "filter_names", "is_trigger", "meaning"]
+__all__ = [
+    "DERIVED",
+    "PAIR",
+    "Name",
+    "expression",
+    "filter_names",
+    "is_trigger",
+    "meaning",
+    "path_candidates",
+]
 
 #: Columns made of both members of a pair.
 PAIR: Final = ("pair_mass", "pair_pt", "pair_eta", "pair_dR")
@@ -30,6 +39,12 @@ class Name:
 def is_trigger(text: str) -> bool:
     """Whether a filter is a trigger path, to be matched with trigger objects."""
     return text.startswith("HLT_") and text.isidentifier()
+
+
+def path_candidates(path: str) -> tuple[str, ...]:
+    """Event flags that a trigger filter may belong to: the path, or without its last word (a leg)."""
+    without = path.rpartition("_")[0]
+    return (path, without) if "_" in without else (path,)
 
 
 @functools.lru_cache(maxsize=512)

@@ -8,8 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from femtobarn.analyses.tagprobe.declared import path_candidates, tag_collection
-from femtobarn.analyses.tagprobe.names import is_trigger
+from femtobarn.analyses.tagprobe.names import is_trigger, path_candidates
 from femtobarn.analyses.tagprobe.pairs import Member, Pairs
 from femtobarn.analyses.tagprobe.parameters import TagProbeParameters
 from femtobarn.analysis import Context
@@ -118,7 +117,7 @@ def nanoaod_pairs(
     parameters: TagProbeParameters = ctx.parameters
     triggers = TriggerObjects(events, ctx, out)
     probes = _Objects(events, parameters.source.probe, parameters)
-    kind = tag_collection(parameters)
+    kind = parameters.tag_collection
     tags = probes if kind == probes.name else _Objects(events, kind, parameters)
     tag = _tags(tags, parameters, triggers) & np.repeat(good, np.diff(tags.offsets))
     probe = _probe_cuts(probes, parameters) & np.repeat(good, np.diff(probes.offsets))
@@ -249,7 +248,8 @@ def trigger_mask(
         if not flags:
             raise DataError(
                 f"there is no event flag {' or '.join(path_candidates(path))}",
-                action="set require_event_to_pass_hlt_filter to false, or correct the name",
+                action="correct the name (femtobarn data probe FILE lists them), or set "
+                "require_event_to_pass_hlt_filter to false",
             )
         passed &= pairs.events.flat(flags[0]).astype(np.bool_)[pairs.event]
     return np.asarray(passed)

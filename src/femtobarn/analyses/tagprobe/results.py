@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from femtobarn.analyses.tagprobe.methods import folder_of
 from femtobarn.analyses.tagprobe.parameters import Method, Sidebands, TagProbeParameters, file_safe
 from femtobarn.analyses.tagprobe.weights import GENERATOR_SUM, NORMALISED
 from femtobarn.analysis import Stored
+from femtobarn.folders import folder_of
 from femtobarn.hists import Compensated, Sparse
 from femtobarn.kernels.jagged import Jagged
 from femtobarn.outcome import Outcome, Shard
@@ -121,8 +121,8 @@ def yields(stored: Stored) -> dict[str, Any]:
     return out
 
 
-def efficiencies(stored: Stored) -> list[dict[str, Any]]:
-    """Rows of ``tables/efficiency``: inclusive ones (bin None) and one a bin of each histogram."""
+def efficiencies(stored: Stored, *, binned: bool = True) -> list[dict[str, Any]]:
+    """Rows of ``tables/efficiency``: inclusive ones (bin None), and one a bin of each histogram."""
     parameters: TagProbeParameters = stored.parameters
     rows = []
     for dataset in stored.datasets:
@@ -138,6 +138,8 @@ def efficiencies(stored: Stored) -> list[dict[str, Any]]:
                 ]  # fmt: skip
                 about = {"method": method.label, "dataset": dataset.name, "filter": name}
                 rows += _rows(about | {"hist": None}, [None], *numbers)
+                if not binned:
+                    continue
                 for hist, passing, failing in _histograms(stored, dataset.name, method, name):
                     rows += _of_histogram(about | {"hist": hist}, passing, failing)
     return rows
@@ -260,8 +262,9 @@ def files(stored: Stored) -> Iterator[tuple[str, bytes]]:
 def headline(stored: Stored, fitted: Mapping[str, Any]) -> str:
     """How many pairs, and the inclusive efficiencies."""
     parts = []
+    everything = efficiencies(stored, binned=False)
     for dataset in stored.datasets:
-        rows = [row for row in efficiencies(stored) if row["bin"] is None and row["dataset"] == dataset.name]
+        rows = [row for row in everything if row["dataset"] == dataset.name]
         counts = {name: row.events for name, row in stored.outcome.cutflows.get(dataset.name, {}).items()}
         text = f"{dataset.name}: {counts.get('pairs', 0)} pairs in {counts.get('all', 0)} events"
         shown: dict[str, str] = {}
@@ -273,7 +276,13 @@ def headline(stored: Stored, fitted: Mapping[str, Any]) -> str:
                 )
         parts.append("; ".join([text, *list(shown.values())[:3]]))
     more = f" (and {len(parts) - 3} more datasets)" if len(parts) > 3 else ""
-    return ". ".join(parts[:3]) + more + "."
+    said = parts[:3]
+    if fitted.get("fits"):
+        # Loads the whole fitter, which a run without fits does not need.
+        from femtobarn.stats.passfail.scale_factors import how_many_good
+
+        said = [how_many_good(fitted["fits"]), *said]
+    return ". ".join(said) + more + "."
 
 
 def verdict(stored: Stored) -> str:

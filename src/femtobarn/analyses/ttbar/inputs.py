@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from femtobarn.analyses.ttbar.models import check_backend, model_resources
+from femtobarn.analyses.ttbar.models import model_resources
 from femtobarn.analyses.ttbar.parameters import TtbarParameters
 from femtobarn.analyses.ttbar.variations import wanted
 from femtobarn.catalog.agc import PROCESSES, relocate
@@ -30,7 +30,6 @@ def prepare(
     if parameters.ml != "off":
         if parameters.task == "v0":
             raise UsageError("POET ntuples (task=v0) lack what the jet assignment needs", action="use ml=off")
-        check_backend()
         model_resources(parameters)
     done: dict[str, Dataset] = {}
     unused: dict[str, str] = {}

@@ -33,8 +33,11 @@ class TtbarParameters(Parameters):
     jetid: Literal["column", "none"] = Field(
         "column", description="none: do not ask for the jet identification (NanoAODv15 has no Jet_jetId)"
     )
-    ml: Literal["off", "local"] = Field("off", description="assign jets to partons in the signal region")
-    models: str | None = Field(None, description="directory of the two trained models (ml=local)")
+    ml: Literal["off", "local", "onnx", "triton"] = Field(
+        "off", description="assign jets to partons in the signal region: here, by ONNX Runtime, by a server"
+    )
+    models: str | None = Field(None, description="directory of the two trained models")
+    triton: str = Field("localhost:8001", description="HOST:PORT of the Triton server (ml=triton)")
     n_files_max: int = Field(-1, ge=-1, description="first N files of every dataset; -1 for all")
     source: SourceName = Field("upstream", description="where the files of the catalogue are read from")
     xcache_prefix: str | None = Field(None, description="prefix for every path")
@@ -45,6 +48,9 @@ class TtbarParameters(Parameters):
     sanity: Literal["error", "warn"] = Field("error", description="what a mislabelled sample is")
     systematics: Systematics = Field("all", description="all, none, or names of variations")
     save_events: bool = Field(False, description="write tables/events.parquet")
+    delivery: Literal["none", "local", "servicex"] = Field(
+        "none", description="skim the files first: here, or by a ServiceX server"
+    )
     lumi_mask: str | None = Field(None, description="certified luminosity sections for collision data (JSON)")
     xsec: dict[str, float] = Field(
         default_factory=dict, description="override of a process' cross-section, xsec.NAME=VALUE",

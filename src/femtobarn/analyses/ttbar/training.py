@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from femtobarn.analyses.ttbar.conversion import index_entry
 from femtobarn.analyses.ttbar.matching import Labelled
 from femtobarn.analyses.ttbar.models import INDEX
 from femtobarn.errors import DataError
@@ -148,8 +148,5 @@ def write_models(folder: Path, models: Mapping[str, Any], inputs: Sequence[str],
     for name, model in models.items():
         content = bytes(model.save_raw("json"))
         (folder / f"model_{name}.json").write_bytes(content)
-        index[name] = {
-            "file": f"model_{name}.json", "sha256": hashlib.sha256(content).hexdigest(),
-            "features": list(FEATURES), "trained_on": name,
-        }  # fmt: skip
+        index[name] = index_entry(f"model_{name}.json", content, name)
     (folder / INDEX).write_text(json.dumps(index, indent=1, sort_keys=True) + "\n", encoding="utf-8")

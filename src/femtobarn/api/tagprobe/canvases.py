@@ -13,7 +13,7 @@ import numpy as np
 from femtobarn.api.pool import in_pool
 from femtobarn.run.files import SCHEMA_VERSION, strict, write_json, write_text
 from femtobarn.stats.minimise import FloatArray
-from femtobarn.stats.passfail.fit import PassFailOptions, build_model
+from femtobarn.stats.passfail.building import PassFailOptions, build_model
 from femtobarn.stats.passfail.input import ProbeSet
 from femtobarn.stats.passfail.jobs import Samples, templates_for
 from femtobarn.stats.passfail.likelihood import Spectra

@@ -55,12 +55,12 @@ def ttbar_train(
     events : int
         Size of the built-in simulation.
     """
-    from femtobarn.analyses.ttbar.models import check_backend
+    from femtobarn.analyses.ttbar.models import check_library
     from femtobarn.analyses.ttbar.training import Search, train, write_models
 
     if trials < 1 or folds < 2 or seed < 0 or events < 1:
         raise UsageError("train needs --trials from 1, --folds from 2, --seed from 0, --events from 1")
-    check_backend("ttbar train")
+    check_library("xgboost", "xgb", "ttbar train")
     folder = Path(out)
     if (folder / "models.json").exists():
         raise UsageError("holds a pair of models already", where=str(folder), action="choose another --out")

@@ -10,11 +10,11 @@ from typing import Any
 from femtobarn.api.exporting import templates_of
 from femtobarn.catalog import agc, fileset_content, write_fileset
 from femtobarn.config import read_parameters
-from femtobarn.errors import UsageError
+from femtobarn.errors import UsageError, nearest
 from femtobarn.records import Dataset
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_json
 
-__all__ = ["TtbarFileset", "Validated", "ttbar_fileset", "ttbar_validate"]
+__all__ = ["TtbarFileset", "Validated", "ttbar_fileset", "ttbar_models", "ttbar_validate"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,29 @@ def ttbar_fileset(
         target.parent.mkdir(parents=True, exist_ok=True)
         write_fileset(target, datasets)
     return made
+
+
+def ttbar_models(source: str | Path, *, to: str, out: str | Path) -> Path:
+    """Write a pair of models for another backend.
+
+    Parameters
+    ----------
+    source : path
+        Directory of a pair in XGBoost's JSON, as ``ttbar train`` or the Grand Challenge makes it.
+    to : str
+        ``onnx``, or ``triton`` for a model repository with its configuration.
+    out : path
+        Directory of the new pair; ``--set models=OUT`` uses it.
+    """
+    from femtobarn.analyses.ttbar.conversion import TARGETS, convert
+    from femtobarn.analyses.ttbar.models import check_library
+
+    if to not in TARGETS:
+        raise UsageError(f"models cannot be written for {to!r}", near=nearest(to, TARGETS),
+                         action=f"choose one of {', '.join(TARGETS)}")  # fmt: skip
+    if to == "onnx":
+        check_library("onnx", "onnx", "--to onnx")
+    return convert(Path(source), Path(out), to)
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,16 @@ import numpy.typing as npt
 from scipy import special
 
 from femtobarn.stats.histfactory.fitting import FitResult, fit
+from femtobarn.stats.histfactory.likelihood import saturated_twice_nll
+from femtobarn.stats.histfactory.toy_study import toy_goodness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from femtobarn.stats.histfactory.likelihood import Data, Likelihood
+    from femtobarn.stats.histfactory.likelihood import Data
     from femtobarn.stats.histfactory.model import Model
 
-__all__ = ["Goodness", "goodness_of_fit", "log_chi2_tail", "saturated_twice_nll"]
+__all__ = ["Goodness", "goodness_of_fit", "log_chi2_tail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,6 @@ class Goodness:
         if self.toys is not None:
             out |= {"toys": self.toys, "failed": self.failed}
         return out
-
-
-def saturated_twice_nll(likelihood: Likelihood) -> float:
-    """-2 log L of the model that predicts every bin exactly, with all constraints at their maximum."""
-    aux = likelihood.data.aux[likelihood.constraints.poisson_aux]
-    return 2.0 * float(np.sum(aux - special.xlogy(aux, aux))) + likelihood.constant
 
 
 def log_chi2_tail(q: float, ndof: int) -> float:
@@ -90,8 +86,6 @@ def goodness_of_fit(
     q = max(0.0, best.twice_nll - saturated_twice_nll(model.likelihood(data)))
     ndof = int(model.observed.size - np.count_nonzero(~best.fixed & ~model.constrained))
     if method == "toys":
-        from femtobarn.stats.histfactory.toy_study import toy_goodness
-
         values, failed = toy_goodness(model, best.values, toys=toys, seed=seed, fixed=fixed)
         above = int(np.count_nonzero(values >= q))
         p = above / values.size if values.size else None

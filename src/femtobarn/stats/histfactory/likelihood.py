@@ -24,7 +24,16 @@ from scipy import special
 
 from femtobarn.stats.histfactory.interpolation import HistosysCode, histosys_shift, normsys_factor
 
-__all__ = ["Block", "Constraints", "Data", "Likelihood", "Templates", "cell_jacobian", "split"]
+__all__ = [
+    "Block",
+    "Constraints",
+    "Data",
+    "Likelihood",
+    "Templates",
+    "cell_jacobian",
+    "saturated_twice_nll",
+    "split",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -388,3 +397,9 @@ def _row_factors(t: Templates, x: FloatArray) -> tuple[FloatArray, FloatArray, F
         np.multiply.at(factor, t.norm_row, mu)
         logs[t.norm_row, t.norm_parameter] = 1.0 / mu
     return factor, logs, pure
+
+
+def saturated_twice_nll(likelihood: Likelihood) -> float:
+    """-2 log L of the model that predicts every bin exactly, with all constraints at their maximum."""
+    aux = likelihood.data.aux[likelihood.constraints.poisson_aux]
+    return 2.0 * float(np.sum(aux - special.xlogy(aux, aux))) + likelihood.constant

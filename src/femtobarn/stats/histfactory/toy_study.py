@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from femtobarn.errors import FitError
 from femtobarn.stats.histfactory.fitting import FitResult, fit
-from femtobarn.stats.histfactory.goodness import saturated_twice_nll
-from femtobarn.stats.histfactory.likelihood import Data
+from femtobarn.stats.histfactory.likelihood import Data, saturated_twice_nll
 from femtobarn.stats.histfactory.testing import Tester
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from femtobarn.config.fitter import FitterConfig
 from femtobarn.errors import DataError, UsageError, nearest
-from femtobarn.stats.passfail.fit import PassFailOptions, fit_pass_fail
+from femtobarn.stats.passfail.building import PassFailOptions
+from femtobarn.stats.passfail.fit import fit_pass_fail
 from femtobarn.stats.passfail.input import ProbeBin, ProbeSet
 from femtobarn.stats.passfail.likelihood import Spectra
 from femtobarn.stats.passfail.models import RESONANCES, Template, parse_model

@@ -17,7 +17,8 @@ import numpy as np
 
 from femtobarn.errors import UsageError
 from femtobarn.stats.minimise import FloatArray
-from femtobarn.stats.passfail.fit import PassFailOptions, build_model, fit_pass_fail
+from femtobarn.stats.passfail.building import PassFailOptions, build_model
+from femtobarn.stats.passfail.fit import fit_pass_fail
 from femtobarn.stats.passfail.likelihood import PassFailModel, Spectra
 from femtobarn.stats.passfail.models import Template, breit_wigner
 

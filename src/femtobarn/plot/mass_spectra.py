@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from femtobarn.hists import Axis
 from femtobarn.plot.drawing import Drawing
 from femtobarn.plot.panels import FloatArray, Points, draw_points, poisson_points
-from femtobarn.plot.stack import quantity
+from femtobarn.plot.stacks import quantity
 from femtobarn.plot.style import BLUE, RED, Label, axis_label, events_label, figure_with_panel, plain, style
 
 __all__ = ["mass_fit"]

@@ -1,37 +1,51 @@
-"""One run at a time in a directory: a lock file that survives crashes and is recognised as stale.
+"""One process at a time in a directory: a lock file that survives crashes and is recognised as stale.
 
 The file appears with its content by a hard link, which is atomic on shared disks too, where
-``fcntl`` locks cannot be trusted.
+``fcntl`` locks cannot be trusted.  Where there are no hard links, it is created exclusively.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from femtobarn.errors import StoreError
 
 __all__ = ["holder", "locked"]
 
 
+#: How file systems say that they have no hard links.
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK)
+#: Without them a lock is empty while it is written; one that stays so was left by a crash, s.
+_WRITTEN_WITHIN: Final = 1.0
+
+
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's ``run.lock``; refuse when a living process holds it.
+def locked(folder: Path, name: str = "run.lock", *, patience: float = 0.0) -> Iterator[None]:
+    """Hold a folder's lock file; refuse when a living process holds it (for more than ``patience`` s).
 
     Raises
     ------
     StoreError
         Another process is at work here, or the lock cannot be written.
     """
-    path = folder / "run.lock"
-    if not _take(path):
-        _replace_stale(path)
+    path, end = folder / name, time.monotonic() + patience
+    while not _take(path):
+        try:
+            _replace_stale(path)
+            break
+        except StoreError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.1)
     try:
         yield
     finally:
@@ -56,10 +70,40 @@ def _take(path: Path) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        raise StoreError(f"cannot be locked: {error.strerror or error}", where=str(path.parent)) from error
+        if error.errno not in _NO_LINKS:
+            raise _cannot(path, error) from error
+        return _create(path)
     finally:
         scratch.unlink(missing_ok=True)
     return True
+
+
+def _create(path: Path) -> bool:
+    """The same without hard links."""
+    try:
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644), "w") as out:
+            out.write(json.dumps(_myself()))
+    except FileExistsError:
+        _await_content(path)
+        return False
+    except OSError as error:
+        raise _cannot(path, error) from error
+    return True
+
+
+def _await_content(path: Path) -> None:
+    end = time.monotonic() + _WRITTEN_WITHIN
+    while time.monotonic() < end:
+        try:
+            if path.stat().st_size:
+                return
+        except OSError:
+            return  # given back already
+        time.sleep(0.02)
+
+
+def _cannot(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"cannot be locked: {error.strerror or error}", where=str(path.parent))
 
 
 def _replace_stale(path: Path) -> None:
