@@ -31,9 +31,10 @@ _inner = process
 
 
 def process(events, ctx):
+    import os
     import time
 
-    time.sleep({seconds})
+    time.sleep(float(os.environ.get("SOAK_SECONDS", "0")))
     return _inner(events, ctx)
 """
 
@@ -66,7 +67,10 @@ def start(run: Path, folder: Path, parts: int, environment: dict[str, str]) -> s
 
 def soak(options: argparse.Namespace, folder: Path) -> dict:
     choose = random.Random(options.seed)
-    environment = os.environ | {"FEMTOBARN_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "FEMTOBARN_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1",
+        "SOAK_SECONDS": str(60 * options.minutes / options.parts),
+    }  # fmt: skip
     run, end = folder / "run", time.monotonic() + 60 * options.minutes
     seen = {"starts": 0, "workers_killed": 0, "main_killed": 0, "ended_by_itself": 0, "tracebacks": 0}
     while True:
@@ -99,8 +103,10 @@ def soak(options: argparse.Namespace, folder: Path) -> dict:
         json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines() if line.startswith("{")
     ]
     done = [entry["part"] for entry in ledger if entry.get("state") == "done"]
+    # Stored by a worker whose main process was killed before it could say so.
+    found = {entry["part"] for entry in ledger if entry.get("state") == "cached"} - set(done)
     peace = folder / "peace"
-    fresh = environment | {"FEMTOBARN_CACHE": str(folder / "other")}
+    fresh = environment | {"FEMTOBARN_CACHE": str(folder / "other"), "SOAK_SECONDS": "0"}
     assert start(peace, folder, options.parts, fresh).wait() == 0
     same = {
         name: (run / name).read_bytes() == (peace / name).read_bytes()
@@ -108,7 +114,8 @@ def soak(options: argparse.Namespace, folder: Path) -> dict:
     }
     return {
         "parts": options.parts, "seed": options.seed, **seen,
-        "parts_done": len(set(done)), "parts_done_twice": len(done) - len(set(done)), "same_bytes": same,
+        "parts_done": len(set(done)), "parts_found_stored": len(found),
+        "parts_done_twice": len(done) - len(set(done)), "same_bytes": same,
     }  # fmt: skip
 
 
@@ -124,8 +131,7 @@ def main() -> None:
         make(folder, options.parts // 10)
         analysis = folder / "bench_analysis.py"
         text = analysis.read_text()
-        slow = SLOW.format(seconds=round(60 * options.minutes / options.parts, 3))
-        analysis.write_text(text.replace("\n\nanalysis = ", f"\n{slow}\n\nanalysis = "))
+        analysis.write_text(text.replace("\n\nanalysis = ", f"\n{SLOW}\n\nanalysis = "))
         started = time.monotonic()
         found = soak(options, folder)
     finally:

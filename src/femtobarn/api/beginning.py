@@ -6,16 +6,18 @@ import datetime as dt
 import secrets
 import shutil
 import socket
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import femtobarn
 from femtobarn.api.inputs import Request, Resolved, resolve
-from femtobarn.errors import ConfigError, FemtobarnError, UsageError
+from femtobarn.errors import ConfigError, FemtobarnError, StoreError, UsageError
 from femtobarn.locks import locked
 from femtobarn.net.settings import network_variables
+from femtobarn.records import Dataset
 from femtobarn.run.directory import RunDirectory
 from femtobarn.run.fingerprint import source_fingerprint
 from femtobarn.run.ledger import read_ledger
@@ -42,6 +44,10 @@ __all__ = [
 
 #: What people see of a long list of differences.
 _SHOWN: Final = 5
+#: What a request is made of again, besides the manifest's tables.
+_KINDS: Final = {"fileset": str, "executor": str, "workers": int, "site": str, "voms": str, "cache": str,
+                 "allow_missing": bool, "model": dict, "files": list | tuple}  # fmt: skip
+_SIZES: Final = ("part_events", "part_bytes", "max_files", "max_events", "steps_per_part")
 #: What no run puts down before its manifest (selected events may be first).
 _EARLY: Final = ("run.lock", "plan.json", REMOTE_NOTE, "parsed_data")
 
@@ -53,13 +59,33 @@ class Begun:
     folder: RunDirectory
     plan: Plan
     salt: str
+    #: Seconds that the delivery of the inputs took, where the analysis has its own.
+    delivery_s: float | None = None
 
 
-def plan_for(resolved: Resolved) -> Plan:
-    """The plan that a request names, or one made now."""
+def plan_for(resolved: Resolved) -> tuple[Plan, float | None]:
+    """The plan that a request names, or one made now; and the seconds that delivering its inputs took."""
     if resolved.plan is not None:
-        return resolved.plan
-    return make_plan(resolved.analysis, resolved.parameters, resolved.datasets, resolved.sizing)
+        return resolved.plan, None
+    seconds = None
+
+    def delivered(datasets: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
+        """Skims in the place of the datasets, if the analysis was asked for them."""
+        nonlocal seconds
+        if resolved.analysis.deliver is None:
+            return datasets
+        started = time.perf_counter()
+        given = tuple(replace(one, files=one.files[: resolved.sizing.max_files]) for one in datasets)
+        found = resolved.analysis.deliver(given, resolved.parameters, fresh=resolved.fresh)
+        if found is given:
+            return datasets
+        seconds = time.perf_counter() - started
+        return found
+
+    planned = make_plan(
+        resolved.analysis, resolved.parameters, resolved.datasets, resolved.sizing, deliver=delivered
+    )
+    return planned, seconds
 
 
 def resolve_slice(request: Request) -> Resolved:
@@ -69,7 +95,7 @@ def resolve_slice(request: Request) -> Resolved:
     folder = RunDirectory(local_of(request.out) if is_remote(request.out) else Path(request.out))
     if not (folder.plan_path.exists() and folder.manifest_path.exists()):
         return resolve(request)
-    inputs = folder.manifest()["config"]["inputs"]
+    inputs = folder.events_manifest()["config"].get("inputs", {})
     if request.files or request.fileset or request.plan:
         # Named again (run --part of a person, not of a job): compared with what the run was begun with.
         inputs = resolve(request).settings.inputs
@@ -88,7 +114,7 @@ def begun(resolved: Resolved, part: tuple[int, int] | None = None) -> Begun:
     out = local_of(address) if address is not None else resolved.out
     folder = RunDirectory(Path(out or _default_out(resolved.analysis.name)))
     salt = check_existing(folder, resolved)
-    planned = plan_for(resolved)
+    planned, delivery_s = plan_for(resolved)
     if part is not None:
         planned.slice(*part)  # refused before anything is removed or written
     if resolved.fresh:
@@ -96,14 +122,16 @@ def begun(resolved: Resolved, part: tuple[int, int] | None = None) -> Begun:
     folder.path.mkdir(parents=True, exist_ok=True)
     if address is not None:
         mark(folder.path, address)
-    return Begun(folder, planned, salt)
+    return Begun(folder, planned, salt, delivery_s)
 
 
 def begin_for_batch(resolved: Resolved, *, process_only: bool) -> Begun:
     """A run directory with manifest and plan, whose parts will be processed by jobs."""
     run = begun(resolved)
     with locked(run.folder.path):
-        write_manifest(run, resolved, execution_of(resolved, resolved.executor, process_only=process_only))
+        write_manifest(
+            run, resolved, execution_of(run, resolved, resolved.executor, process_only=process_only)
+        )
     return run
 
 
@@ -115,13 +143,14 @@ def write_manifest(run: Begun, resolved: Resolved, execution: Mapping[str, Any],
     )  # fmt: skip
 
 
-def execution_of(resolved: Resolved, executor: str, *, process_only: bool) -> dict[str, Any]:
+def execution_of(run: Begun, resolved: Resolved, executor: str, *, process_only: bool) -> dict[str, Any]:
     """How a run is done, for the manifest."""
+    delivery = {} if run.delivery_s is None else {"delivery_s": run.delivery_s}
     return {
         "executor": executor, "workers": resolved.workers, "site": resolved.site,
         "resources": asdict(resolved.resources), "voms": resolved.voms,
         "allow_missing": resolved.allow_missing, "process_only": process_only, "cache": resolved.cache,
-        "network": network_variables(),
+        "network": network_variables(), **delivery,
     }  # fmt: skip
 
 
@@ -133,11 +162,28 @@ def manifest_of(folder: RunDirectory) -> dict[str, Any]:
             f"holds {manifest.get('title') or 'fits'}, made at once and not in parts", where=str(folder.path),
             action=f"what there is: femtobarn report {folder.path}",
         )  # fmt: skip
-    return manifest
+    return folder.events_manifest()
 
 
 def request_of(folder: RunDirectory, **changes: Any) -> Request:
-    """The request behind an existing run."""
+    """The request behind an existing run.
+
+    Raises
+    ------
+    StoreError
+        Its manifest is damaged.
+    """
+    try:
+        return _request_of(folder, changes)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"does not say how the run is done: {type(error).__name__}: {error}",
+            where=str(folder.manifest_path),
+            action="begin the run anew: its parts are in the cache",
+        ) from error
+
+
+def _request_of(folder: RunDirectory, changes: Mapping[str, Any]) -> Request:
     manifest = manifest_of(folder)
     config, execution = manifest["config"], manifest["execution"]
     inputs, sizing = config["inputs"], config["sizing"]
@@ -156,9 +202,15 @@ def request_of(folder: RunDirectory, **changes: Any) -> Request:
         "voms": execution.get("voms"),
         "allow_missing": execution["allow_missing"],
         "cache": execution.get("cache"),
-        "command": manifest["command"],
-        **({} if "plan" in inputs else sizing),
+        "command": [str(word) for word in manifest["command"]],
+        **({} if "plan" in inputs else {name: sizing[name] for name in _SIZES if name in sizing}),
     }
+    sizes = [name for name in _SIZES if not isinstance(merged.get(name), int | None)]
+    if sizes:
+        raise TypeError(f"{sizes[0]} is {merged[sizes[0]]!r}")
+    for name, kind in _KINDS.items():
+        if not isinstance(merged[name], kind | None):
+            raise TypeError(f"{name} is {merged[name]!r}")
     merged.update({key: value for key, value in changes.items() if value is not None})
     return Request(**merged)
 
@@ -221,8 +273,11 @@ def _code_of(folder: RunDirectory, resolved: Resolved) -> dict[str, tuple[str, s
     """{what: (in the manifest, here)}."""
     manifest = folder.manifest()
     return {
-        "femtobarn": (manifest["femtobarn"], femtobarn.__version__),
-        f"source of {resolved.analysis.name}": (manifest["source"], source_fingerprint(resolved.analysis)),
+        "femtobarn": (str(manifest.get("femtobarn")), femtobarn.__version__),
+        f"source of {resolved.analysis.name}": (
+            str(manifest.get("source")),
+            source_fingerprint(resolved.analysis),
+        ),
     }
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from femtobarn.plot.contouring import contours
-    from femtobarn.plot.drawing import Drawing, save
+    from femtobarn.plot.drawing import Drawing, save, save_all
     from femtobarn.plot.efficiency import Curve, efficiency_curves, efficiency_map, pass_and_fail
     from femtobarn.plot.fit_figures import fit_set
     from femtobarn.plot.fits import correlations, limit, pulls, ranking, scan, toy_pulls
-    from femtobarn.plot.mass_spectra import mass_fit
+    from femtobarn.plot.mass_spectra import excess, mass_fit
     from femtobarn.plot.overview import bars, scatter, steps
     from femtobarn.plot.prepost import pre_post_fit
     from femtobarn.plot.simple import cutflow, plane, spectrum_only
@@ -32,6 +32,7 @@ __all__ = [
     "cutflow",
     "efficiency_curves",
     "efficiency_map",
+    "excess",
     "fit_set",
     "limit",
     "mass_fit",
@@ -41,6 +42,7 @@ __all__ = [
     "pulls",
     "ranking",
     "save",
+    "save_all",
     "scan",
     "scatter",
     "spectrum_only",
@@ -52,11 +54,11 @@ __all__ = [
 #: No module has the name of a function: once imported, it would hide the function.
 _MODULES: Final = {
     "contouring": ("contours",),
-    "drawing": ("Drawing", "save"),
+    "drawing": ("Drawing", "save", "save_all"),
     "efficiency": ("Curve", "efficiency_curves", "efficiency_map", "pass_and_fail"),
     "fit_figures": ("fit_set",),
     "fits": ("correlations", "limit", "pulls", "ranking", "scan", "toy_pulls"),
-    "mass_spectra": ("mass_fit",),
+    "mass_spectra": ("excess", "mass_fit"),
     "overview": ("bars", "scatter", "steps"),
     "prepost": ("pre_post_fit",),
     "simple": ("cutflow", "plane", "spectrum_only"),
