@@ -105,6 +105,8 @@ class Context:
     peek: Events | None = None
     #: {column: what the file says about it}, for the columns in :attr:`Analysis.titles`.
     titles: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    #: The file that the events come from, for messages.
+    url: str = ""
 
     @property
     def is_data(self) -> bool:
@@ -236,6 +238,8 @@ class Analysis:
     peek : function (parameters, dataset) -> :class:`Peek` at the beginning of each file, or None
     prepare : function (datasets, parameters) -> (datasets, unused datasets with reason)
         Completes or refuses datasets before anything is read (sample tables).
+    deliver : function (prepared datasets, parameters, fresh=) -> datasets to process instead
+        Makes skims where that was asked for; ``fresh`` makes them anew.
     sources : function (parameters) -> what is processed when no files are named
         As ``--files`` takes them: addresses in the catalogue of the release.
     normalise : function (stored) -> {dataset: Normalisation}
@@ -247,6 +251,7 @@ class Analysis:
     infer : function (stored) -> keys of fit.json beside those of the model
     tables : function (stored) -> {file stem: columns}
     figures : function (stored, fit.json) -> drawings
+    styles : {process, or sample of the model: (colour, legend text)} for the figures of the fit
     headline : function (stored, fit.json) -> one sentence
     files : function (stored) -> (path inside the run directory, content) of further files
     titles : names of columns whose description in the file ``process`` wants (``ctx.titles``)
@@ -273,6 +278,7 @@ class Analysis:
     resources: Callable[[Any], Mapping[str, Resource]] = field(default=lambda _: {})
     peek: Callable[[Any, Dataset], Peek | None] = field(default=lambda *_: None)
     prepare: Callable[[tuple[Dataset, ...], Any], tuple[tuple[Dataset, ...], Mapping[str, str]]] | None = None
+    deliver: Callable[..., tuple[Dataset, ...]] | None = None
     sources: Callable[[Any], tuple[str, ...]] = field(default=lambda _: ())
     normalise: Callable[[Stored], Mapping[str, Normalisation]] | None = None
     yields: Callable[[Stored], Mapping[str, Any]] | None = None
@@ -281,6 +287,7 @@ class Analysis:
     infer: Callable[[Stored], Mapping[str, Any]] | None = None
     tables: Callable[[Stored], Mapping[str, Mapping[str, Any]]] | None = None
     figures: Callable[[Stored, Mapping[str, Any]], Iterable[Any]] | None = None
+    styles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     headline: Callable[[Stored, Mapping[str, Any]], str] | None = None
     files: Callable[[Stored], Iterable[tuple[str, bytes]]] | None = None
     whole_file: Callable[[FileRef, Context, Path], tuple[Outcome, int, int]] | None = None

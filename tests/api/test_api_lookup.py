@@ -9,7 +9,7 @@ import uproot
 
 from femtobarn import api
 from femtobarn.api.inputs import by_release
-from femtobarn.api.surveys.verbs import _sources
+from femtobarn.api.surveys.inputs import _sources
 from femtobarn.catalog import find_release
 from femtobarn.config.survey import SurveyConfig
 from femtobarn.errors import UsageError

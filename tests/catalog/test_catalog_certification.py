@@ -7,11 +7,12 @@ import json
 import numpy as np
 import pytest
 
+from femtobarn.api.refrun.records import certification
 from femtobarn.catalog.attributes import ATTRIBUTES, convert, parse
 from femtobarn.catalog.certhelper import read_pairs, read_run_list
 from femtobarn.catalog.lumisections import LS_SECONDS, is_cumulative, read_lumisections
 from femtobarn.catalog.runrecords import class_from_dataset
-from femtobarn.catalog.runtable import read_runs
+from femtobarn.catalog.runtable import RunTable, read_runs
 from femtobarn.errors import DataError
 
 ROW = {"run_number": 5, "run_reconstruction_type": "express", "reference_run_number": 4,
@@ -145,6 +146,10 @@ def test_run_tables(tmp_path):
         read_runs(write(tmp_path / "r3.csv", "run_nmber,duration\n5,1\n"))
     with pytest.raises(DataError, match="appears twice"):
         read_runs(write(tmp_path / "r4.csv", "run_number,duration\n5,1\n5,2\n"))
+    with pytest.raises(DataError, match="empty"):
+        read_runs(write(tmp_path / "r5.csv", "run_number,duration\n"))
+    both = read_runs(write(tmp_path / "r6.csv", "run_number,duration,oms_duration\n5,1,\n6,,2\n6,,2\n"))
+    assert [both.number(run, "duration") for run in both] == [1, 2]
     as_json = read_runs(
         write(tmp_path / "r.json", {"data": [{"attributes": {"run_number": 5, "duration": 3}}]})
     )
@@ -176,6 +181,35 @@ def test_the_real_run(shared):
     table = read_lumisections(shared("data/refrun/ls_2018A.parquet"))
     assert len(table) == 100_000
     assert table.luminosity(316059, "recorded_lumi") == pytest.approx(163.1226875, abs=1e-9)
+
+
+def test_lumisections_add_what_the_run_table_does_not_say(tmp_path):
+    path = sections(tmp_path / "a.csv", [1.0, 2.0, 4.0])
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join([rows[0] + ",pileup", *(f"{row},{n}" for n, row in enumerate(rows[1:], 30))]))
+    lumi = read_lumisections(path)
+    table = read_runs(write(tmp_path / "r.csv", "run_number,recorded_lumi\n7,9.0\n8,1.0\n"))
+    merged = table.merged(lumi.by_run())
+    assert (merged.number(7, "recorded_lumi"), merged.number(8, "recorded_lumi")) == (9.0, 1.0)
+    assert [merged.number(7, f"ls_pileup_q{q}") for q in (10, 50, 90)] == pytest.approx([30.2, 31.0, 31.8])
+    alone = RunTable({}, "none").merged(lumi.by_run())
+    assert (list(alone), len(merged), 8 in alone) == ([7], 2, False)
+    assert alone.number(7, "recorded_lumi") == 3.0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"5": [[7, 3]]}, r"run 5: the range \[7, 3\] is reversed"),
+        ({"5": [[1, 4], [4, 9]]}, "run 5: ranges overlap at section 4"),
+        ('{"5": [[1', "cut short"),
+        ([5], "is not of the form"),
+        ({}, "certifies no run"),
+    ],
+)
+def test_a_wrong_certification_file_is_bad_data(tmp_path, content, message):
+    with pytest.raises(DataError, match=message):
+        certification(str(write(tmp_path / "golden.json", content)))
 
 
 def test_gaps_stay_gaps(tmp_path):

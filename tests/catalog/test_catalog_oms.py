@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from femtobarn.api import refrun_fetch
 from femtobarn.catalog.oms import Filter, OmsClient, Row
 from femtobarn.catalog.omsauth import make_auth
 from femtobarn.catalog.runstore import RunStore, read_store, subtract
@@ -192,6 +193,56 @@ def test_client_credentials(server, monkeypatch):
     assert "two" not in repr(auth)
 
 
+def test_a_device_login_says_where_to_confirm_it(server, monkeypatch, tmp_path):
+    monkeypatch.setenv("FEMTOBARN_OMS_CLIENT_ID", "me")
+    monkeypatch.setenv("FEMTOBARN_OMS_TOKEN_URL", server.url + "/token")
+    monkeypatch.setenv("FEMTOBARN_OMS_DEVICE_URL", server.url + "/device")
+    pending = iter(
+        [(400, {"error": "authorization_pending"}), (200, {"access_token": "t", "expires_in": 300})]
+    )
+    inner = paged(runs(1))
+
+    def answer(path, query, headers, body):
+        if path == "/device":
+            begun = {
+                "device_code": "d",
+                "user_code": "AB-1",
+                "verification_uri": "http://here",
+                "interval": 0.01,
+            }
+            return 200, {}, json.dumps(begun).encode()
+        if path == "/token":
+            status, content = next(pending)
+            return status, {}, json.dumps(content).encode()
+        return inner(path, query, headers, body) if headers["Authorization"] == "Bearer t" else (401, {}, b"")
+
+    server.answer = answer
+    said = []
+    done = refrun_fetch(tmp_path / "s.db", runs="100-100", resources=["runs"], oms_url=server.url,
+                        auth="device", out=tmp_path / "run", limits=QUICK, tell=said.append)  # fmt: skip
+    assert done.content["stored"]["runs"] == 1
+    assert said == ["open http://here and confirm the code AB-1"]
+
+
+def test_what_was_not_fetched_is_one_sentence(server, tmp_path):
+    server.answer = lambda *_: (503, {}, b"")
+    done = refrun_fetch(tmp_path / "s.db", runs="5-9", resources=["runs", "lumisections"], oms_url=server.url,
+                        out=tmp_path / "run", limits=QUICK)  # fmt: skip
+    assert done.refused.startswith("runs 5-9 were not fetched (1 more in ")
+    table = (tmp_path / "run/tables/fetch.csv").read_text().splitlines()
+    assert table == [
+        "resource,stored,from_cache,missing",
+        "runs,0,0,5-9",
+        "fills,0,0,",
+        "lumisections,0,0,5-9",
+    ]
+    server.answer = paged([{"run_number": 5, "duration": 60}], meta={})
+    done = refrun_fetch(tmp_path / "s.db", runs="5-9", resources=["runs"], oms_url=server.url,
+                        out=tmp_path / "again", limits=QUICK)  # fmt: skip
+    assert done.refused == ""
+    assert ["duration" in warning for warning in done.warnings] == [True]
+
+
 def test_subtract():
     assert subtract([(1, 10)], [(3, 4), (8, 12)]) == [(1, 2), (5, 7)]
     assert subtract([(1, 3), (5, 6)], [(1, 6)]) == []
@@ -214,12 +265,41 @@ def test_the_store_remembers_also_empty_answers(tmp_path):
     assert found.lumisections is None
 
 
+def test_a_store_knows_of_each_run_whether_luminosities_are_sums(tmp_path):
+    """A run of one step tells nothing by itself; the others of the store do."""
+
+    def section(run, number, recorded):
+        stable = {"beam1_stable": True, "beam2_stable": number > 1}
+        values = {"run_number": run, "lumisection_number": number, "recorded_lumi": recorded}
+        return Row(f"{run}_{number}", values | stable | {"pileup": 30.0 + number}, {})
+
+    with RunStore(tmp_path / "s.db") as store:
+        rows = [section(5, n, 0.5 * n) for n in range(1, 60)] + [section(6, 1, 40.0), section(6, 2, 41.5)]
+        store.put("lumisections", "oms", (5, 6), rows)
+        store.put("runs", "oms", (6, 6), [row(6, fill_number=9, duration=3.0)])
+        store.put(
+            "fills", "oms", (9, 9), [Row("9", {"fill_number": 9, "fill_energy": 6500, "duration": 8}, {})]
+        )
+    found = read_store(tmp_path / "s.db")
+    table = found.runs.merged(found.lumisections.by_run())
+    assert (len(found.lumisections), len(table)) == (61, 2)
+    assert [table.number(run, "recorded_lumi") for run in (5, 6)] == [29.0, 1.5]
+    assert [table.number(6, name) for name in ("duration", "fill_energy", "n_stable_ls")] == [3.0, 6500, 1]
+    assert found.lumisections.profile(6).pileup.tolist() == [32.0]
+    assert found.lumisections.profile(7) is None
+    assert found.lumisections.attributes(7) == {}
+
+
 def test_young_runs_are_asked_for_again(tmp_path):
     with RunStore(tmp_path / "s.db", clock=lambda: 1.0e9) as store:
         store.put("runs", "oms", (1, 3), [
             row(1, end_time="2001-09-08T00:00:00Z"), row(2, end_time="2001-08-01T00:00:00Z"), row(3),
         ])  # fmt: skip
         assert store.missing("runs", "oms", [(1, 3)]) == [(1, 1)]
+        # Beyond the newest run there may be more of them tomorrow.
+        store.put("runs", "oms", (11, 20), [row(12, end_time="2001-08-01T00:00:00Z"),
+                                            row(14, end_time="2001-09-08T00:00:00Z")])  # fmt: skip
+        assert store.missing("runs", "oms", [(11, 20)]) == [(14, 20)]
 
 
 def test_two_writers_and_a_killed_one(tmp_path):

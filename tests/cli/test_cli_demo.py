@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from types import MappingProxyType
 
+import correctionlib
 import pytest
 
 from femtobarn.api import demos
@@ -66,3 +68,20 @@ def test_the_jobs_are_installed_analyses():
 
     # refrun ranks records; it is a job of its own verbs, not an analysis of events.
     assert set(demos.DEMOS) - {"refrun"} <= set(analysis_names())
+
+
+def test_tag_and_probe_goes_on_to_scale_factors(tmp_path, monkeypatch):
+    whole = demos.DEMOS["tagprobe"]
+    settings = [one for one in whole.settings if not one.startswith("methods=")]
+    method = "{name: get_nd_tnp_histograms, filter: [tight], vars: [el_eta], cut_and_count: false}"
+    settings += ["binning.el_eta_bins=-1.4,1.4", f"methods=[{method}]"]
+    small = dataclasses.replace(whole, samples=("background=0.1", "events=5000"), settings=tuple(settings))
+    monkeypatch.setattr(demos, "DEMOS", MappingProxyType({"tagprobe": small}))
+    done = demos.demo(["tagprobe"], out=tmp_path).runs[0]
+    assert done.error == ""
+    assert "of 4 fits are good" in done.headline
+    [correction] = correctionlib.CorrectionSet.from_file(str(done.path / "tables/corrections.json")).values()
+    factor = correction.evaluate("any", "sf", "tight", 0.5, 40.0)
+    # The truth of the barrel: 0.84 in data, 0.88 in simulation.
+    assert factor == pytest.approx(0.84 / 0.88, abs=0.04)
+    assert "Fits" in done.report.read_text()

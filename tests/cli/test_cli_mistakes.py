@@ -170,3 +170,32 @@ def test_a_run_ends_with_json_alone(cli, tmp_path, dimuon_file):
     answer = cli("run", path, "--files", f"pairs={dimuon_file}", "--out", "run", "--process-only", "--json")
     assert answer.code == 0
     assert json.loads(answer.out)["ledger"]["events"]["processed"] == 400
+
+
+def test_a_folder_that_the_disk_refuses(cli, h4l_samples, tmp_path):
+    (tmp_path / "file").write_text("")
+    answer = cli(
+        "run",
+        "h4l",
+        "--fileset",
+        h4l_samples / "fileset.json",
+        "--release",
+        "atlas-2020",
+        "--out",
+        tmp_path / "file" / "run",
+    )
+    assert answer.code == 1
+    assert "cannot be used: Not a directory" in answer.err
+    assert "choose another folder" in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_plots_and_reports_of_a_copy_leave_the_run_alone(cli, tmp_path, dimuon_file):
+    analysis = cli("new", "pairs", "--out", tmp_path).out.strip()
+    assert cli("run", analysis, "--files", dimuon_file, "--out", tmp_path / "run").code == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.*")}
+    assert cli("plot", tmp_path / "run", "--out", tmp_path / "copy").code == 0
+    answer = cli("report", tmp_path / "run", "--out", tmp_path / "other", "--json")
+    assert str(tmp_path / "other" / "report.html") in answer.out
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.*")}
+    assert "not empty" in cli("plot", tmp_path / "run", "--out", tmp_path / "copy").err

@@ -108,7 +108,7 @@ GROUPS = {
 def test_every_verb_has_help_with_an_example(cli, verb):
     answer = cli(*verb.split(), "--help")
     assert answer.code == 0
-    assert verb in GROUPS or "Example: femtobarn " + verb in answer.out
+    assert "Example: femtobarn " + verb in answer.out
 
 
 def test_the_version(cli):

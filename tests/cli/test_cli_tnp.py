@@ -25,9 +25,11 @@ def arguments(toy, *more):
 
 def test_a_run_with_the_older_flags(cli, toy, tmp_path):
     done = cli(
-        *arguments(toy, "--output", "simplecache::run", "--skip-report", "--limit", 1, "--adaptive", "False")
-    )
+        *arguments(toy, "--output", "simplecache::run", "--skip-report", "--limit", 1, "--adaptive", "False",
+            "--memory", "2G")
+    )  # fmt: skip
     assert done.code == 0, done.err
+    assert "memory: not used by the executor serial" in done.err
     assert "mass_window" in done.err
     assert "pairs in" in done.out
     assert (tmp_path / "run/tables/efficiency.csv").exists()

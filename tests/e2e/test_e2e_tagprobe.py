@@ -197,6 +197,9 @@ def broken(path, value):
         (broken(("runner", "methods", 2, "args", "vars"), ["el_pt", "el_r9"]), "el_r9_bins"),
         (broken(("runner", "methods", 2, "args", "filter"), ["HLT_Ele30"]), "HLT_Ele32_WPTight_Gsf"),
         (broken(("binning",), {"el_pt_bins": [10, 5]}), "rise"),
+        (broken(("runner", "methods", 0, "args", "mass_range"), [100, 80]), "rising"),
+        (broken(("runner", "methods", 0, "args", "mass_range"), -3), "positive"),
+        (broken(("runner", "workflow_args", "extra_zcands_mask"), "open(1) > 0"), "extra_zcands_mask"),
     ],
 )  # fmt: skip
 def test_a_wrong_configuration_is_one_sentence(quartet, change, says):

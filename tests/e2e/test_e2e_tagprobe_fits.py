@@ -11,8 +11,9 @@ import pytest
 import uproot
 
 from femtobarn import api
-from femtobarn.errors import DataError, UsageError
+from femtobarn.errors import DataError, FitError, UsageError
 from femtobarn.export.egamma import read_egamma
+from femtobarn.export.th1 import Histogram1D, root_file
 from femtobarn.stats.passfail.building import PassFailOptions
 from femtobarn.stats.passfail.fit import fit_pass_fail
 from femtobarn.stats.passfail.input import read_root_bins
@@ -104,6 +105,18 @@ def test_one_bin_again_keeps_the_rest_and_its_history(run, tmp_path):
 def test_fits_of_files_are_no_run_in_parts(run, verb):
     with pytest.raises(UsageError, match="not in parts"):
         verb(run)
+
+
+def test_fits_of_nothing_fail_with_the_reason(tmp_path):
+    edges, nothing = np.linspace(60.0, 120.0, 61), np.zeros(60)
+    names = ("bin0_pt_20p00To30p00_Pass", "bin0_pt_20p00To30p00_Fail")
+    made = [Histogram1D(name, edges, nothing, nothing, 0.0) for name in names]
+    (tmp_path / "empty.root").write_bytes(root_file(made))
+    config = {"input": {"root_files_DATA": {"D": str(tmp_path / "empty.root")}}, "fit": {"variations": []}}
+    (tmp_path / "FIT.json").write_text(json.dumps(config))
+    with pytest.raises(FitError, match="all 1 fits failed: no probes in the fit range"):
+        api.run_fitter(tmp_path / "FIT.json", out=tmp_path / "f")
+    assert (tmp_path / "f/report.html").exists()
 
 
 def test_another_configuration_needs_fresh(run, tmp_path):

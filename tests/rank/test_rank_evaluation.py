@@ -210,7 +210,7 @@ def test_latest_is_always_there_and_names_are_checked():
 
 
 def test_an_empty_test_is_an_error(habit):
-    with pytest.raises(DataError, match="no certification"):
+    with pytest.raises(DataError, match="no express or prompt certification"):
         evaluate(Events.from_pairs(habit), Protocol("run-ordered"), test_from=900_000)
 
 

@@ -10,7 +10,8 @@ from femtobarn.catalog.runtable import RunTable
 from femtobarn.errors import DataError, UsageError
 from femtobarn.rank.metric import fit_metric
 from femtobarn.rank.physics import run_features
-from femtobarn.rank.suggest import Question, Records, suggest
+from femtobarn.rank.questions import Question, Records
+from femtobarn.rank.suggest import suggest
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from femtobarn.errors import UsageError
 from femtobarn.kernels.lumimask import LumiMask
 from femtobarn.rank.history import Protocol
 from femtobarn.rank.physics import distance, run_features
+from femtobarn.rank.questions import Question, Records
 from femtobarn.rank.rules import Certification, Rules
-from femtobarn.rank.suggest import Question, Records, suggest
+from femtobarn.rank.suggest import suggest
 
 NAMES = ("duration", "colliding_bunches", "init_lumi", "end_lumi", "pileup", "stable_ls")
 
@@ -212,6 +213,31 @@ def test_without_dataset_the_menu_decides(small):
 def test_rereco_falls_to_prompt(small):
     found = suggest(ask(20, "rereco"), small)
     assert {c.reco for c in found.candidates} == {"prompt"}
+    assert "prompt certification" in found.candidates[0].history_reasons[0]
+
+
+def test_who_writes_a_list_by_hand_knows_the_class(small):
+    found = suggest(ask(20, "prompt", references=(4, 14, 28)), small)
+    assert {c.reference: c.flags for c in found.candidates} == {
+        4: (),
+        28: ("LATER_THAN_RUN", "CLASS_UNKNOWN"),
+    }
+    assert codes_of(found) == {14: {"WRONG_CLASS"}}
+
+
+def test_every_attribute_says_why_it_is_missing(small):
+    fills = {
+        4: {"fill_number": 7, "fill_injection_scheme": "a"},
+        20: {"fill_number": 10, "fill_injection_scheme": "b", "duration": 5.0},
+    }
+    runs = RunTable(fills, "t")
+    found = suggest(ask(20, "prompt"), Records(small.pairs, runs)).to_json()
+    known = found["target"]["attributes"]
+    assert known["duration"] == {"value": 5.0, "unit": "s", "source": "t: duration", "missing_reason": None}
+    assert known["components"]["missing_reason"] == "absent"
+    assert known["apv_mode"]["missing_reason"] == "not_applicable"
+    near = {c["reference"]: (c["fill_distance"], c["same_scheme"]) for c in found["candidates"]}
+    assert near == {4: (3, False)} | dict.fromkeys((2, 3, 13), (None, None))
 
 
 def test_alerts(make_pairs):

@@ -17,7 +17,8 @@ httpx = pytest.importorskip("httpx")
 
 from femtobarn.api import RecordSources, SuggestRequest, refrun_suggest  # noqa: E402
 from femtobarn.samples.refrun import make_refrun  # noqa: E402
-from femtobarn.web.app import _Records, create_app  # noqa: E402
+from femtobarn.web.app import create_app  # noqa: E402
+from femtobarn.web.records import CurrentRecords  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +75,26 @@ def test_the_interface_is_the_verb(url, run, sources, tmp_path):
         ("run=5&top=0", "top"),
         ("run=900100&class=collisions&history=x", "history"),
         ("run=5&order=x", "order"),
+        ("run=5&why_not=x", "why_not"),
+        ("run=99999999999999999999", "run"),
     ],
 )
 def test_bad_input_is_422_and_names_the_field(url, query, field):
     answer = httpx.get(f"{url}/api/v1/refrun/suggest?{query}")
     assert answer.status_code == 422
-    assert answer.json()["detail"][0]["field"] == field
+    detail = answer.json()["detail"][0]
+    assert detail["field"] == field
+    assert "--" not in detail["message"]  # that is how the command line says it
+    page = httpx.get(f"{url}/refrun?{query}")
+    assert page.status_code == (422 if "run=" in query else 200)
+    assert (f"<strong>{field}</strong>: " in page.text) == ("run=" in query)
+
+
+def test_a_plus_sign_and_empty_fields_are_what_a_form_sends(url, run):
+    typed = f"run={run}&reco=express&class=&protocol=run-ordered+express&history=&top=&order=&why_not="
+    assert httpx.get(f"{url}/refrun?{typed}").status_code == 200
+    found = httpx.get(f"{url}/api/v1/refrun/suggest?run={run}&protocol=run-ordered+express&why_not=&class=")
+    assert (found.status_code, found.json()["protocol"]) == (200, "run-ordered+express")
 
 
 def test_health_openapi_and_downloads(url, run):
@@ -133,7 +148,7 @@ def test_nothing_can_be_written(url):
 
 def test_new_records_are_seen(tmp_path):
     make_refrun(tmp_path, runs=60, seed=1)
-    records = _Records(RecordSources(pairs=str(tmp_path / "pairs.json")))
+    records = CurrentRecords(RecordSources(pairs=str(tmp_path / "pairs.json")))
     before = len(records.get().records.pairs)
     make_refrun(tmp_path, runs=90, seed=1)
     assert len(records.get().records.pairs) > before

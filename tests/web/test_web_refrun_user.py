@@ -95,10 +95,10 @@ def test_by_keyboard_alone(browser, url, run):
 
 def test_mistakes_are_said_and_the_form_keeps_what_was_typed(browser, url, run):
     for query, words in (
-        ("run=abc", "is no number of a run"),
-        ("run=5&reco=prompt", "--class"),
+        ("run=abc", "run: 'abc' is no whole number"),
+        ("run=5&reco=prompt", "say class collisions"),
         (f"run={run}&reco=exprss", "exprss"),
-        (f"run={run}&top=0", "is no number"),
+        (f"run={run}&top=0", "top: '0' is out of range"),
     ):
         browser.go(f"{url}/refrun?{query}")
         assert words in browser.run("document.querySelector('[role=alert]').textContent"), query

@@ -12,17 +12,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from femtobarn.catalog.lumisections import LumiTable
+from femtobarn.catalog.lumisections import Sections
 from femtobarn.catalog.runrecords import CLASSES
+from femtobarn.rank.answers import Suggestion
 from femtobarn.rank.evaluate import Evaluation, ranks_table
 from femtobarn.rank.promotion import Promoted, PromotionEvaluation
-from femtobarn.rank.suggest import Suggestion
 from femtobarn.run.files import write_csv
 
 __all__ = [
     "TITLE", "draw_evaluation", "draw_overlays", "evaluation_headline", "promotion_check_headline",
     "promotion_headline", "suggest_content", "suggest_headline", "worse_sentence", "write_evaluation",
-    "write_promotion_check", "write_promotions", "write_suggest_tables",
+    "write_fetched", "write_promotion_check", "write_promotions", "write_suggest_tables",
 ]  # fmt: skip
 
 TITLE: Final = "Reference runs"
@@ -98,7 +98,7 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         path.unlink(missing_ok=True)
 
 
-def draw_overlays(folder: Path, answers: Sequence[Suggestion], table: LumiTable | None, *, toy: bool) -> None:
+def draw_overlays(folder: Path, answers: Sequence[Suggestion], table: Sections | None, *, toy: bool) -> None:
     """Luminosity of each run and its first references, as PNG, SVG and JSON."""
     if table is None:
         return
@@ -204,8 +204,23 @@ def promotion_headline(ranked: Sequence[Promoted], run_class: str) -> str:
 
 
 def write_promotion_check(folder: Path, found: PromotionEvaluation) -> None:
-    """``promotions.csv``: the scored ones, a row each."""
+    """``rankers.csv``: how well each would have done; ``promotions.csv``: the scored ones, a row each."""
+    scores = found.to_json()["rankers"]
+    _write(folder / "rankers.csv", [{"ranker": name, **values} for name, values in scores.items()])
     _write(folder / "promotions.csv", found.table)
+
+
+def write_fetched(folder: Path, content: Mapping[str, Any]) -> None:
+    """``fetch.csv``: what of each resource came, was there, or is missing."""
+    rows = []
+    for name in dict.fromkeys([*content["stored"], *content["from_cache_by_resource"]]):
+        missing = [item["range"] for item in content["failed"] if item["resource"] == name]
+        rows.append({
+            "resource": name, "stored": content["stored"].get(name, 0),
+            "from_cache": content["from_cache_by_resource"].get(name, 0),
+            "missing": " ".join(f"{found[0]}-{found[1]}" if found else "all" for found in missing) or None,
+        })  # fmt: skip
+    _write(folder / "fetch.csv", rows)
 
 
 def promotion_check_headline(content: Mapping[str, Any]) -> str:

@@ -54,13 +54,11 @@ if TYPE_CHECKING:
     from femtobarn.api.serving import serve, serve_servicex
     from femtobarn.api.starter import new
     from femtobarn.api.surveys.bumpnet import check_bumpnet
+    from femtobarn.api.surveys.request import SurveyRequest, shows_progress, stage_of
     from femtobarn.api.surveys.searching import search_bumps
     from femtobarn.api.surveys.verbs import (
         SurveyPlan,
-        SurveyRequest,
         later_steps,
-        shows_progress,
-        stage_of,
         survey,
         survey_again,
         survey_parsing,
@@ -119,7 +117,7 @@ _WHERE: Final = {
     "Validated": "ttbar.verbs",
     "SuggestRequest": "refrun.verbs",
     "SurveyPlan": "surveys.verbs",
-    "SurveyRequest": "surveys.verbs",
+    "SurveyRequest": "surveys.request",
     "Submitted": "batch",
     "analysis_of": "checking",
     "bar": "notebook",
@@ -151,7 +149,7 @@ _WHERE: Final = {
     "export": "exporting",
     "fit": "fitting",
     "fit_directory": "fitting",
-    "stage_of": "surveys.verbs",
+    "stage_of": "surveys.request",
     "survey_parsing": "surveys.verbs",
     "fit_probes": "tagprobe.fitting",
     "is_probe_run": "tagprobe.fitted",
@@ -182,7 +180,7 @@ _WHERE: Final = {
     "serve_servicex": "serving",
     "search_bumps": "surveys.searching",
     "status": "watching",
-    "shows_progress": "surveys.verbs",
+    "shows_progress": "surveys.request",
     "survey": "surveys.verbs",
     "survey_again": "surveys.verbs",
     "survey_plan": "surveys.verbs",

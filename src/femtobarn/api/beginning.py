@@ -6,8 +6,9 @@ import datetime as dt
 import secrets
 import shutil
 import socket
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from femtobarn.api.inputs import Request, Resolved, resolve
 from femtobarn.errors import ConfigError, FemtobarnError, StoreError, UsageError
 from femtobarn.locks import locked
 from femtobarn.net.settings import network_variables
+from femtobarn.records import Dataset
 from femtobarn.run.directory import RunDirectory
 from femtobarn.run.fingerprint import source_fingerprint
 from femtobarn.run.ledger import read_ledger
@@ -57,13 +59,33 @@ class Begun:
     folder: RunDirectory
     plan: Plan
     salt: str
+    #: Seconds that the delivery of the inputs took, where the analysis has its own.
+    delivery_s: float | None = None
 
 
-def plan_for(resolved: Resolved) -> Plan:
-    """The plan that a request names, or one made now."""
+def plan_for(resolved: Resolved) -> tuple[Plan, float | None]:
+    """The plan that a request names, or one made now; and the seconds that delivering its inputs took."""
     if resolved.plan is not None:
-        return resolved.plan
-    return make_plan(resolved.analysis, resolved.parameters, resolved.datasets, resolved.sizing)
+        return resolved.plan, None
+    seconds = None
+
+    def delivered(datasets: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
+        """Skims in the place of the datasets, if the analysis was asked for them."""
+        nonlocal seconds
+        if resolved.analysis.deliver is None:
+            return datasets
+        started = time.perf_counter()
+        given = tuple(replace(one, files=one.files[: resolved.sizing.max_files]) for one in datasets)
+        found = resolved.analysis.deliver(given, resolved.parameters, fresh=resolved.fresh)
+        if found is given:
+            return datasets
+        seconds = time.perf_counter() - started
+        return found
+
+    planned = make_plan(
+        resolved.analysis, resolved.parameters, resolved.datasets, resolved.sizing, deliver=delivered
+    )
+    return planned, seconds
 
 
 def resolve_slice(request: Request) -> Resolved:
@@ -92,7 +114,7 @@ def begun(resolved: Resolved, part: tuple[int, int] | None = None) -> Begun:
     out = local_of(address) if address is not None else resolved.out
     folder = RunDirectory(Path(out or _default_out(resolved.analysis.name)))
     salt = check_existing(folder, resolved)
-    planned = plan_for(resolved)
+    planned, delivery_s = plan_for(resolved)
     if part is not None:
         planned.slice(*part)  # refused before anything is removed or written
     if resolved.fresh:
@@ -100,14 +122,16 @@ def begun(resolved: Resolved, part: tuple[int, int] | None = None) -> Begun:
     folder.path.mkdir(parents=True, exist_ok=True)
     if address is not None:
         mark(folder.path, address)
-    return Begun(folder, planned, salt)
+    return Begun(folder, planned, salt, delivery_s)
 
 
 def begin_for_batch(resolved: Resolved, *, process_only: bool) -> Begun:
     """A run directory with manifest and plan, whose parts will be processed by jobs."""
     run = begun(resolved)
     with locked(run.folder.path):
-        write_manifest(run, resolved, execution_of(resolved, resolved.executor, process_only=process_only))
+        write_manifest(
+            run, resolved, execution_of(run, resolved, resolved.executor, process_only=process_only)
+        )
     return run
 
 
@@ -119,13 +143,14 @@ def write_manifest(run: Begun, resolved: Resolved, execution: Mapping[str, Any],
     )  # fmt: skip
 
 
-def execution_of(resolved: Resolved, executor: str, *, process_only: bool) -> dict[str, Any]:
+def execution_of(run: Begun, resolved: Resolved, executor: str, *, process_only: bool) -> dict[str, Any]:
     """How a run is done, for the manifest."""
+    delivery = {} if run.delivery_s is None else {"delivery_s": run.delivery_s}
     return {
         "executor": executor, "workers": resolved.workers, "site": resolved.site,
         "resources": asdict(resolved.resources), "voms": resolved.voms,
         "allow_missing": resolved.allow_missing, "process_only": process_only, "cache": resolved.cache,
-        "network": network_variables(),
+        "network": network_variables(), **delivery,
     }  # fmt: skip
 
 

@@ -39,8 +39,9 @@ class Demo:
 
 _TAGPROBE_METHODS: Final = (
     "methods=[{name: get_1d_pt_eta_phi_tnp_histograms, filter: [HLT_Ele30_WPTight_Gsf, tight], "
-    "plateau_cut: 40, cut_and_count: false}, {name: get_nd_tnp_histograms, "
-    "filter: [HLT_Ele30_WPTight_Gsf], vars: [el_pt, el_eta], cut_and_count: false}]"
+    "plateau_cut: 40}, {name: get_nd_tnp_histograms, filter: [HLT_Ele30_WPTight_Gsf], "
+    "vars: [el_pt, el_eta]}, {name: get_nd_tnp_histograms, filter: [tight], vars: [el_eta], "
+    "cut_and_count: false}]"
 )
 
 #: Jobs that ``demo`` runs, in this order; one entry a job.
@@ -58,9 +59,10 @@ DEMOS: Final[Mapping[str, Demo]] = MappingProxyType(
                 "trigger_pt={HLT_Ele30_WPTight_Gsf: 30}",
                 "probes_pt_cut=15",
                 "binning.el_pt_bins=15,20,25,28,30,32,35,40,45,50,60,100",
-                "binning.el_eta_bins=-2.5,-2.0,-1.566,-1.4442,-0.8,0.0,0.8,1.4442,1.566,2.0,2.5",
+                "binning.el_eta_bins=-2.5,-1.566,-0.8,0.0,0.8,1.566,2.5",
                 _TAGPROBE_METHODS,
             ),
+            samples=("background=0.1",),
             of_format=True,
         ),
         "refrun": Demo("which reference run should a shifter compare this run with?", "records"),
@@ -171,10 +173,23 @@ def _run(name: str, job: Demo, folder: Path, progress: Callable[[Plan], Progress
             release=None if job.of_format else job.release, settings=job.settings, out=str(path),
             command=["femtobarn", "demo", name, "--out", str(folder)],
         )  # fmt: skip
-        headline = run(request, progress=progress).headline
+        fits = name == "tagprobe"
+        headline = run(request, pages=not fits, progress=progress).headline
+        if fits:
+            headline = _scale_factors(path, folder / "samples" / name / "fitter.json")
     except FemtobarnError as error:
         problem = str(error)
     return DemoRun(name, path, headline, problem, time.monotonic() - started)
+
+
+def _scale_factors(path: Path, config: Path) -> str:
+    """What tag and probe goes on to: fits of the pair mass, scale factors, a correction file."""
+    from femtobarn.api.exporting import export
+    from femtobarn.api.tagprobe.fitting import fit_probes
+
+    fit_probes(path, config=config)
+    export(path, "correctionlib", out=path / "tables" / "corrections.json", allow_suspect=True)
+    return str(read_json(path / "manifest.json")["headline"])
 
 
 def _refrun(job: Demo, folder: Path) -> str:

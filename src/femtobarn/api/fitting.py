@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import femtobarn
-from femtobarn.api.fit_files import FIT, fit_drawings, is_fit, stored_model, write_fit_tables
-from femtobarn.api.outputs import reads_run, writes_run
+from femtobarn.api.fit_files import FIT, draw_fit, is_fit, stored_model, write_fit_tables
+from femtobarn.api.outputs import copied_run, reads_run, writes_run
 from femtobarn.api.results import refit
 from femtobarn.errors import DataError, FitError, UsageError, nearest
-from femtobarn.run.files import SCHEMA_VERSION, read_json, write_json, write_text
+from femtobarn.run.files import SCHEMA_VERSION, write_json
 from femtobarn.stats.histfactory.full_fit import FitOptions, FitOutcome, LoadedModel, load_model, run_fit
 from femtobarn.stats.histfactory.workspace import write_workspace
 
-__all__ = ["draw_fit", "fit", "fit_directory"]
+__all__ = ["fit", "fit_directory"]
 
 _MODEL_FILES: Final = (".json", ".yml", ".yaml")
 
@@ -79,17 +78,6 @@ def fit_directory(path: str | Path, out: str | Path | None = None) -> Path:
     return Path(out) if out is not None else source if source.is_dir() else Path(f"{source.stem}_fit")
 
 
-def copied_run(run: Path, out: str | Path | None) -> Path:
-    """The run itself, or a copy of it to work in."""
-    if out is None or Path(out).resolve() == run.resolve():
-        return run
-    target = Path(out)
-    if target.exists() and any(target.iterdir()):
-        raise UsageError("the directory is not empty", where=str(target), action="choose another --out")
-    shutil.copytree(run, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("slices", "run.lock"))
-    return target
-
-
 def _fit_model(
     source: Path, loaded: LoadedModel, options: FitOptions, out: Path, command: Sequence[str]
 ) -> Mapping[str, Any]:
@@ -111,26 +99,6 @@ def _fit_model(
     write_json(out / "manifest.json", _manifest(source, loaded, options, outcome, command))
     draw_fit(out)
     return fitted
-
-
-def draw_fit(folder: Path) -> list[Path]:
-    """Draw the figures of a fit and write its report again; returns the paths of the figures."""
-    from femtobarn.plot import Label, save
-    from femtobarn.report import read_inputs, render
-
-    manifest, fitted = read_json(folder / "manifest.json"), read_json(folder / "fit.json")
-    asimov = (manifest["config"].get("options") or {}).get("asimov")
-    label = Label("Likelihood fit", extra="Asimov data" if asimov else "")
-    plots = folder / "plots"
-    for old in plots.glob("*.*"):
-        old.unlink()
-    paths, names = [], []
-    for drawing in fit_drawings(folder, fitted, label):
-        names.append(drawing.name)
-        paths += save(drawing, plots)
-    write_json(folder / "manifest.json", {**manifest, "figures": names})
-    write_text(folder / "report.html", render(read_inputs(folder)))
-    return paths
 
 
 def _manifest(

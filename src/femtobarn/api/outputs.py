@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from femtobarn.errors import UsageError
+from femtobarn.run.directory import RunDirectory
 from femtobarn.run.remote_output import is_remote, pull, push
 
-__all__ = ["here", "reads_run", "writes_run"]
+__all__ = ["copied_run", "here", "reads_run", "writes_run"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -40,3 +43,15 @@ def writes_run(verb: _F) -> _F:
         return result
 
     return cast("_F", and_back)
+
+
+def copied_run(run: Path, out: str | Path | None) -> Path:
+    """The run itself, or a copy of it to work in."""
+    if out is None or Path(out).resolve() == run.resolve():
+        return run
+    RunDirectory(run).manifest()  # says what is wrong if this is no run
+    target = Path(out)
+    if target.exists() and any(target.iterdir()):
+        raise UsageError("the directory is not empty", where=str(target), action="choose another --out")
+    shutil.copytree(run, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("slices", "run.lock"))
+    return target

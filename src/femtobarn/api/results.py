@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from femtobarn.analysis import Analysis, Normalisation, Stored, find_analysis
-from femtobarn.api.fit_files import fit_drawings, is_fit, is_fitter, write_fit_tables
-from femtobarn.api.outputs import writes_run
+from femtobarn.api.fit_files import draw_fit, fit_drawings, is_fit, is_fitter, write_fit_tables
+from femtobarn.api.outputs import copied_run, writes_run
 from femtobarn.errors import DataError, UsageError
 from femtobarn.folders import fitting, legal_name
 from femtobarn.normalise import normalisations, yields
@@ -178,7 +178,7 @@ def _plot(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapp
     label = _label(stored, folder.manifest())
     own = analysis.figures(stored, fitted) if analysis.figures else _plain_figures(analysis, stored, label)
     paths, names = [], []
-    for drawing in itertools.chain(own, fit_drawings(folder.path, fitted, label)):
+    for drawing in itertools.chain(own, fit_drawings(folder.path, fitted, label, analysis.styles)):
         saved = save(drawing, target)
         names.append(saved[0].stem)
         paths += saved
@@ -258,24 +258,23 @@ def refit(path: Path, options: FitOptions | None = None) -> Mapping[str, Any]:
 
 
 @writes_run
-def plot(path: str | Path) -> list[Path]:
-    """Draw a run's figures again."""
-    if is_fit(Path(path)):
-        from femtobarn.api.fitting import draw_fit
-
-        return draw_fit(Path(path))
-    if is_fitter(Path(path)):
+def plot(path: str | Path, *, out: str | Path | None = None) -> list[Path]:
+    """Draw a run's figures again; with ``out`` in a copy of the run."""
+    run = copied_run(Path(path), out)
+    if is_fit(run):
+        return draw_fit(run)
+    if is_fitter(run):
         from femtobarn.api.tagprobe.fitted import draw_probes
 
-        return draw_probes(Path(path))
-    folder, analysis, stored = load_run(Path(path))
+        return draw_probes(run)
+    folder, analysis, stored = load_run(run)
     file = folder.path / "fit.json"
     return _plot(folder, analysis, stored, json.loads(file.read_text()) if file.exists() else {})
 
 
 @writes_run
-def report(path: str | Path) -> Path:
-    """Write a run's report again."""
-    folder = RunDirectory(Path(path))
+def report(path: str | Path, *, out: str | Path | None = None) -> Path:
+    """Write a run's report again; with ``out`` in a copy of the run."""
+    folder = RunDirectory(copied_run(Path(path), out))
     folder.manifest()  # says what is wrong if this is no run
     return _report(folder)

@@ -49,7 +49,7 @@ __all__ = ["Finished", "estimated", "merge", "plan", "resume", "run"]
 def plan(request: Request, *, out: str | Path | None = None) -> tuple[Resolved, Plan]:
     """What would run.  Only metadata is read; ``out`` is a file for the plan."""
     resolved = resolve(request)
-    planned = plan_for(resolved)
+    planned, _ = plan_for(resolved)
     if out is not None:
         write_text(Path(out), to_text(planned))
     return resolved, planned
@@ -102,7 +102,7 @@ def run(
             resolved.executor, place, workers=resolved.workers, parts=len(new.plan.parts),
             events=new.plan.events, exports=exports, record=new.folder.path / CLUSTER_JOBS,
         )  # fmt: skip
-        execution = execution_of(resolved, name, process_only=process_only)
+        execution = execution_of(new, resolved, name, process_only=process_only)
         about = None if progress is None else progress(new.plan)
         with _saying_how_to_go_on(new.folder, part):
             if part is not None:

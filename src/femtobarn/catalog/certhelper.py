@@ -49,7 +49,7 @@ def read_pairs(path: str | Path) -> PairList:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise DataError("no such list of pairs", where=str(path)) from error
+        raise DataError("no such list of pairs", where=str(path), action="check the path") from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"the list of pairs cannot be read: {error}", where=str(path)) from error
     if not text.strip():
@@ -120,7 +120,7 @@ def _unique(rows: Iterator[Row], source: str) -> PairList:
         else:
             _refuse(before, pair, where)
     if not found:
-        raise DataError("the list of pairs is empty", where=source)
+        raise DataError("the list of pairs is empty", where=source, action="export it again")
     warnings = []
     if repeats:
         warnings.append(f"{source}: {repeats} identical repeats were merged")
@@ -184,6 +184,8 @@ def read_run_list(path: str | Path) -> tuple[int, ...]:
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataError("no such list of runs", where=str(path), action="check the path") from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"the list of runs cannot be read: {error}", where=str(path)) from error
     runs: list[int] = []
@@ -191,5 +193,6 @@ def read_run_list(path: str | Path) -> tuple[int, ...]:
         for word in line.partition("#")[0].replace(",", " ").strip("[] \t").split():
             runs += [_integer(word.strip("[]\"'"), "run number", f"{path}:{number}")]
     if not runs:
-        raise DataError("the list of runs is empty", where=str(path))
+        raise DataError("the list of runs is empty", where=str(path),
+                        action="write run numbers into it, or leave the flag out")  # fmt: skip
     return tuple(dict.fromkeys(runs))

@@ -18,6 +18,8 @@ __all__ = ["fileset_content", "read_fileset", "write_fileset"]
 _PATHS: Final = ("goldenJSON", "pileupJSON", "pileupData")
 _FILE_KEYS: Final = ("object_path", "steps", "num_entries", "uuid", "replicas", "size", "checksum")
 
+_ADVICE: Final = "name a JSON file, or the files themselves with --files DATASET=GLOB"
+
 
 def read_fileset(path: Path, *, shared: bool = False) -> tuple[Dataset, ...]:
     """Read ``{name: {"files": ..., "metadata": {...}}}``, plain or gzipped, in the file's order.
@@ -46,7 +48,12 @@ def _load(path: Path) -> Any:
         data = path.read_bytes()
     except FileNotFoundError as error:
         beside = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError("no such fileset", where=str(path), near=nearest(path.name, beside)) from error
+        raise DataError("no such fileset", where=str(path), near=nearest(path.name, beside),
+                        action=_ADVICE) from error  # fmt: skip
+    except IsADirectoryError as error:
+        found = sorted(path.glob("*.json"))
+        raise DataError("is a folder, not a fileset", where=str(path), near=map(str, found[:1]),
+                        action=_ADVICE) from error  # fmt: skip
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from error
     try:

@@ -241,14 +241,18 @@ class OmsClient:
                 continue
             if resource == "lumisections" and attribute.kind == "flag":
                 attribute = Attribute(ours, "flag")
-            value = parse(raw, attribute, where=f"{where}: {name}")
+            value = parse(raw, attribute, where=where)
             if value is not None and attribute.unit:
                 unit = stated.get(name)
                 if unit is None:
                     self._warn(f"{where}: the unit of {name} is not stated; {attribute.unit} is assumed")
                 else:
-                    value = convert(float(value), unit, attribute, where=f"{where}: {name}")
+                    value = convert(float(value), unit, attribute, where=where)
                 units[ours] = attribute.unit
+            if not attribute.allows(value):
+                self._warn(
+                    f"{where}: values of {name} outside [{attribute.low:g}, {attribute.high:g}] are rejected"
+                )
             values[ours] = value
         return values, units
 

@@ -13,7 +13,8 @@ from femtobarn.cli.screen import answer, say, show_json, show_table
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(rich_markup_mode=None, context_settings=_HELP, no_args_is_help=True, add_completion=False,
-                  help="List, prune and verify what is kept between runs.")  # fmt: skip
+                  help="List, prune and verify what is kept between runs.",
+                  epilog="Example: femtobarn cache list")  # fmt: skip
 
 
 @app.command("list", context_settings=_HELP, epilog="Example: femtobarn cache list")

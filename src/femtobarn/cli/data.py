@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(rich_markup_mode=None, context_settings=_HELP, no_args_is_help=True, add_completion=False,
-                  help="Find, fetch, inspect and make input files.")  # fmt: skip
+                  help="Find, fetch, inspect and make input files.",
+                  epilog="Example: femtobarn data list")  # fmt: skip
 
 
 @app.command(

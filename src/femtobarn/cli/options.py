@@ -19,6 +19,7 @@ __all__ = [
     "AllowMissing",
     "Cache",
     "CacheRemote",
+    "Copy",
     "Cores",
     "DashboardAddress",
     "Disk",
@@ -72,6 +73,7 @@ Selection = Annotated[str | None, typer.Option(help="short for --set selection="
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="a declared parameter; repeatable")
 ]
+Copy = Annotated[str | None, typer.Option("--out", metavar="DIR", help="leave the run alone; work in a copy")]
 Out = Annotated[str | None, typer.Option(metavar="RUN", help="run directory")]
 Executor = Annotated[
     str | None,

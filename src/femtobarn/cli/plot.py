@@ -11,11 +11,11 @@ app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": 
 
 
 @app.command(epilog="Example: femtobarn plot RUN")
-def plot(run: str, json: o.Json = False) -> None:
+def plot(run: str, out: o.Copy = None, json: o.Json = False) -> None:
     """Draw the figures of a run again (PNG, PDF, and the numbers drawn as JSON)."""
     from femtobarn import api
 
-    paths = api.plot(run)
+    paths = api.plot(run, out=out)
     if json:
         show_json([str(path) for path in paths])
     else:

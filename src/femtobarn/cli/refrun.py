@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -10,6 +10,8 @@ from femtobarn.cli import options as o
 from femtobarn.cli.screen import answer, say, show_error, show_json, show_table
 from femtobarn.errors import DataError, UsageError
 
+#: Excluded runs that are listed on the screen; an open list has thousands.
+_MOST_OUT: Final = 20
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(rich_markup_mode=None, context_settings=_HELP, no_args_is_help=True, add_completion=False,
@@ -159,10 +161,12 @@ def _show(one: dict[str, Any]) -> None:
         show_table(("rank", "reference", "reco", "history", "physics", "distance", "flags", "because"), rows)
     else:
         answer("no reference is left")
-    for item in one["excluded"]:
+    for item in one["excluded"][:_MOST_OUT]:
         answer(
             f"out: {item['reference']}  " + "; ".join(f"{r['code']} ({r['detail']})" for r in item["reasons"])
         )
+    if len(one["excluded"]) > _MOST_OUT:
+        answer(f"out: {len(one['excluded']) - _MOST_OUT} more, all of them in tables/suggest.json")
     for alert in one["alerts"]:
         answer(f"alert: {alert['code']}: {alert['detail']}")
     for item in one["why_not"]:
@@ -329,6 +333,7 @@ def fetch(
         out=out,
         fresh=fresh,
         command=o.command_line(),
+        tell=say,
     )
     if json:
         show_json(done.content)

@@ -11,7 +11,8 @@ from femtobarn.cli.screen import answer, say, show_table
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(rich_markup_mode=None, context_settings=_HELP, no_args_is_help=True, add_completion=False,
-                  help="Tools of the top-pair job.")  # fmt: skip
+                  help="Tools of the top-pair job.",
+                  epilog="Example: femtobarn ttbar fileset --n-files 1 --json agc.json")  # fmt: skip
 
 
 @app.command(

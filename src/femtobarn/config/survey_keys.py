@@ -31,7 +31,7 @@ KEYS: Final[Mapping[str, Mapping[str, str]]] = {
         "output_path": "-", "file_urls_path": "-", "jobs_logs_path": "-", "create_dirs": "-",
         "use_multiprocessing": "-", "parallel_processes": "!", "threads": "!",
         "release_years": "!", "specific_record_ids": "!", "parse_mc": "!",
-        "count_retries_failed_files": "!", "fetching_metadata_timeout": "-", "max_files_to_process": "!",
+        "count_retries_failed_files": "!", "fetching_metadata_timeout": "!", "max_files_to_process": "!",
         "possible_data_tree_names": "!", "show_progress_bar": "!", "chunk_yield_threshold_bytes": "!",
         "env_threshold_memory_mb": "!", "particle_counts": "!", "kinematic_cuts": "!",
         "rel_isolation_max": "!", "enable_jet_tagging": "tagging.enabled",

@@ -55,9 +55,9 @@ def _entry(one: Spectrum, spectra: Spectra, axes: str) -> str:
     bins, counts = one.bins.tolist(), one.counts.tolist()
     if spectra.weighted:
         values, variances = one.values.tolist(), one.variances.tolist()
-        beyond = [one.sumw - sum(values)], [one.sumw2 - sum(variances)]
         if one.overflow:
-            values, variances = values + beyond[0], variances + beyond[1]
+            values.append(one.sumw - sum(values))
+            variances.append(one.sumw2 - sum(variances))
         filled, errors = str(values), str(variances)
     else:
         everything = str([*counts, one.overflow] if one.overflow else counts)
@@ -117,7 +117,7 @@ def _read(archive: zipfile.ZipFile, states: str, names: list[str]) -> Spectra:
     )
     column = {name: [row.sums[name] for row in rows] for name in _SUMS}
     counts = np.concatenate([np.zeros(0, dtype=np.int64), *(row.counts for row in rows)])
-    weights = {}
+    weights: dict[str, Any] = {}
     if weighted:
         weights = {
             "state_sumw": exact(about["sumw"]), "sumw": exact(column["sumw"]),

@@ -15,7 +15,7 @@ LEAF: Final = -1
 _BLOCK: Final = 256
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def margins(
     features: Any, roots: Any, feature: Any, threshold: Any, left: Any, missing_left: Any, base: Any
 ) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femtobarn.kernels.counter_random import event_key, normal
+from femtobarn.kernels.trigonometry import sincos, sinh_of
 
 __all__ = [
     "CONTROL", "MAX_JETS", "NOMINAL", "SCALE", "SIGNAL", "SMEAR", "JetCuts", "Rows", "best_trijet", "narrow",
@@ -185,22 +186,24 @@ def _jet_vector(
     j: int, pt: Any, eta: Any, phi: Any, mass: Any, energy_given: Any, out: Any, row: int
 ) -> None:
     p, h, a, m = np.float64(pt[j]), np.float64(eta[j]), np.float64(phi[j]), np.float64(mass[j])
-    out[row, 0] = p * np.cos(a)
-    out[row, 1] = p * np.sin(a)
-    out[row, 2] = p * np.sinh(h)
+    sine, cosine = sincos(a)
+    out[row, 0] = p * cosine
+    out[row, 1] = p * sine
+    out[row, 2] = p * sinh_of(h)
     out[row, 3] = m if energy_given else m * m
 
 
 @numba.njit(cache=True)
-def _bad_event(first: int, last: int, pt: Any) -> Any:
+def _all_possible(first: int, last: int, pt: Any) -> Any:
+    """Whether these momenta are numbers that the beams allow."""
+    good = True
     for j in range(first, last):
-        # Written so that not-a-number is bad, too.
-        if not (pt[j] >= 0.0 and pt[j] <= _PT_LIMIT):
-            return True
-    return last - first > MAX_JETS
+        # Without a jump, so that many are compared at a time; not-a-number is neither.
+        good &= (pt[j] >= 0.0) & (pt[j] <= _PT_LIMIT)
+    return good
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def select_jets(
     chosen: Any, offsets: Any, pt: Any, eta: Any, phi: Any, mass: Any, btag: Any, jet_id: Any,
     run: Any, lumi: Any, event: Any, kinds: Any, sizes: Any, cuts: Any,
@@ -246,10 +249,11 @@ def select_jets(
     tag = np.empty(MAX_JETS)
     smeared = np.any(kinds == SMEAR)
     most = largest_factor(kinds, sizes)
+    suspicious = not _all_possible(offsets[0], offsets[n_events], pt)
     row = 0
     for i in range(n_events):
         first, last = offsets[i], offsets[i + 1]
-        if _bad_event(first, last, pt):
+        if last - first > MAX_JETS or (suspicious and not _all_possible(first, last, pt)):
             bad[i] = True
             continue
         if not chosen[i] or last - first < 4:
@@ -265,9 +269,8 @@ def select_jets(
                 j = eligible[e]
                 f = factor_of(kinds[v], sizes[v], key, j - first)
                 p = np.float64(pt[j]) * f
-                if p > cuts.pt_min:
-                    index[n], vpt[n], factors[e] = e, p, f
-                    n += 1
+                index[n], vpt[n], factors[e] = e, p, f
+                n += p > cuts.pt_min
             if n < 4:
                 continue
             if cuts.resort:

@@ -64,7 +64,7 @@ def _vector(pt: float, eta: float, phi: float, mass: float) -> Any:
     return out
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def assignment_features(
     row_event: Any, row_variation: Any, starts: Any, table4: Any, table5: Any, table6: Any,
     lepton: Any, qgl: Any, wrap: Any,

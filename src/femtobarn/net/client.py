@@ -129,7 +129,7 @@ class HttpClient:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits = limits or Limits(total=net_settings().seconds)
         self.received = 0
         self._refresh = refresh
         self._authorise = authorise

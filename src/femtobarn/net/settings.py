@@ -27,12 +27,13 @@ __all__ = [
 CacheRemote = Literal["none", "columns", "files"]
 
 _PER_HOST: Final = "FEMTOBARN_PER_HOST"
+_SECONDS: Final = "FEMTOBARN_REQUEST_SECONDS"
 _CACHE_REMOTE: Final = "FEMTOBARN_CACHE_REMOTE"
 _REFRESH: Final = "FEMTOBARN_REFRESH"
 _MAX_AGE: Final = "FEMTOBARN_MAX_AGE"
 _SNAPSHOT: Final = "FEMTOBARN_SNAPSHOT"
 #: What holds for a run wherever and whenever it goes on.
-_LASTING: Final = (_PER_HOST, _CACHE_REMOTE, _MAX_AGE, _SNAPSHOT)
+_LASTING: Final = (_PER_HOST, _SECONDS, _CACHE_REMOTE, _MAX_AGE, _SNAPSHOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class NetSettings:
     ----------
     per_host : int
         Most requests to one server at a time.
+    seconds : float
+        Time limit of a request for metadata, all tries together.
     cache_remote : none, columns or files
         What is kept of remote files: nothing, the ranges that were read, or whole files.
     refresh : bool
@@ -54,6 +57,7 @@ class NetSettings:
     """
 
     per_host: int = 8
+    seconds: float = 120.0
     cache_remote: CacheRemote = "none"
     refresh: bool = False
     max_age: float = 86_400.0
@@ -74,6 +78,7 @@ def net_settings() -> NetSettings:
                          action="choose none, columns or files")  # fmt: skip
     return NetSettings(
         per_host=int(_number(_PER_HOST, 8, least=1)),
+        seconds=_number(_SECONDS, 120.0, least=1),
         cache_remote=kept,  # type: ignore[arg-type]
         refresh=os.environ.get(_REFRESH) == "1",
         max_age=_number(_MAX_AGE, 86_400.0, least=0),
@@ -97,6 +102,7 @@ def _number(name: str, default: float, *, least: float) -> float:
 def use_network(
     *,
     per_host: int | None = None,
+    seconds: float | None = None,
     cache_remote: str | None = None,
     refresh: bool | None = None,
     max_age: float | None = None,
@@ -105,6 +111,7 @@ def use_network(
     """Change some settings for this process and those it starts; returns all of them."""
     given = {
         _PER_HOST: per_host,
+        _SECONDS: seconds,
         _CACHE_REMOTE: cache_remote,
         _REFRESH: None if refresh is None else int(refresh),
         _MAX_AGE: max_age,

@@ -34,7 +34,7 @@ def complete_datasets(datasets: Iterable[Dataset], release: Release) -> tuple[Da
     if problems:
         raise ConfigError(
             "; ".join(problems),
-            action=f"name collision data 'data' or 'data_*', a sample as listed by 'femtobarn data list "
+            action=f"call collision data 'data' or 'data_*', a sample as it is in 'femtobarn data list "
             f"{release.name}', or give a fileset with metadata {{process, kind: mc, xsec, sumw}}",
         )
     return tuple(done)

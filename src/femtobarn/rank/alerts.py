@@ -20,6 +20,8 @@ __all__ = ["Alert", "replacement_ages", "stale_alerts"]
 _PERCENTILE: Final = 90.0
 _LEAST_REPLACEMENTS: Final = 5
 _RECENT: Final = 10
+#: Names of the codes in a history.
+_RECOS: Final = ("express", "prompt", "rerecoul")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,9 @@ def _other_moved(past: Past, current: int) -> Alert | None:
     theirs = int(past.history.references[past.codes[other[-1]]])
     if theirs == current:
         return None
-    return Alert(
-        "OTHER_RECO_MOVED",
-        f"the other reconstruction has moved to {theirs}; where the two "
-        "disagree the last choice is right in 86 % of cases, else in 96 %",
-    )
+    name = _RECOS[int(past.reco[other[-1]])]
+    return Alert("OTHER_RECO_MOVED", f"{name} has moved to {theirs}; where the two reconstructions disagree, "
+                                     "the last choice is right in 86 % of cases, else in 96 %")  # fmt: skip
 
 
 def _newer(past: Past, history: ClassHistory, current: int) -> Alert | None:
@@ -113,7 +113,8 @@ def _conditions(past: Past, current: int, runs: RunTable, features: Sequence[str
             continue
         ratio = float(np.median(values)) / mine
         if abs(math.log(ratio)) > math.log(2.0):
-            found.append(f"{name} {ratio:.2g} times that of {current}")
+            size = f"{ratio:.2g}" if 1e-3 < ratio < 1e3 else "over 1000" if ratio > 1 else "below 0.001"
+            found.append(f"{name} {size} times that of {current}")
     for name, tolerance, unit in (
         ("fill_b_field", FIELD_TOLERANCE, "T"),
         ("fill_energy", ENERGY_TOLERANCE, "GeV"),

@@ -119,8 +119,10 @@ def evaluate(
     tests = {name: np.flatnonzero((h.run >= low) & (h.run < high)) for name, h in histories.items()}
     if not sum(map(len, tests.values())):
         seen = f"{events.run.min()} to {events.run.max()}" if len(events) else "none"
-        raise DataError(f"no certification of express or prompt data has a run from {test_from} on and "
-                        f"before {test_to}", action=f"runs in the list: {seen}")  # fmt: skip
+        limits = [f"from {test_from} on"] if test_from is not None else []
+        limits += [f"before {test_to}"] if test_to is not None else []
+        raise DataError(f"no express or prompt certification has a run {' and '.join(limits)}".rstrip(),
+                        action=f"runs in the list: {seen}")  # fmt: skip
     plain = [name for name in rankers if name in RANKERS]
     columns: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in (*plain, "row", "n")}
     for name, history in histories.items():

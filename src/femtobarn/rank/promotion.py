@@ -21,7 +21,8 @@ from femtobarn.rank.physics import run_features
 from femtobarn.rank.rules import Certification
 
 __all__ = [
-    "BASELINES", "PROMOTERS", "Promoted", "PromotionEvaluation", "evaluate_promotion", "rank_promotions",
+    "BASELINES", "PROMOTERS", "Promoted", "PromotionEvaluation", "evaluate_promotion", "newest_candidate",
+    "rank_promotions",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
@@ -32,6 +33,9 @@ WINDOW: Final = 600
 _LONG: Final = 500
 _DECAY: Final = 300.0
 _TOPS: Final = (1, 5, 10)
+#: What a factor e in bunches and pileup costs, against a factor e in length.
+_ODDNESS: Final = 0.25
+_NEWEST: Final = 5
 #: Conditions a good reference shares with the runs around it.
 _TYPICAL: Final = ("colliding_bunches", "pileup")
 
@@ -48,7 +52,7 @@ class Pool:
     age : (n,) float64
         Runs between each and the moment.
     atypical : (n,) float64
-        Mean |ln| of bunches and pileup against the pool's medians; NaN if unknown.
+        Mean |ln| of bunches and pileup against the medians of the newest five; NaN if unknown.
     good : (n,) float64
         Share of lumisections called good; NaN if unknown.
     """
@@ -83,13 +87,15 @@ def length_recency(pool: Pool) -> Floats:
 
 
 def model(pool: Pool) -> Floats:
-    """Length (beyond 1 000 lumisections no more counts) that fades with age and with odd conditions.
+    """Good length, up to 1 000 lumisections, that fades with age and, a little, with odd conditions.
 
     The form is fixed, not trained: there are some twenty promotions a year, too few to learn more from.
+    Odd means unlike the newest runs: leaders promote for what comes, so a run that is unlike the weeks before
+    but like the last days is no worse for it.
     """
     usable = np.minimum(pool.length, 2.0 * _LONG) * np.nan_to_num(pool.good, nan=1.0)
-    odd = np.nan_to_num(pool.atypical, nan=0.0)
-    scores: Floats = np.log(np.maximum(usable, 1e-3)) - pool.age / _DECAY - np.minimum(odd, 2.0)
+    odd = np.minimum(np.nan_to_num(pool.atypical, nan=0.0), 2.0)
+    scores: Floats = np.log(np.maximum(usable, 1e-3)) - pool.age / _DECAY - _ODDNESS * odd
     return scores
 
 
@@ -120,19 +126,17 @@ def _pool(certified: Ints, runs: RunTable, low: int, high: int, good: Certificat
 
 
 def _atypical(table: Floats) -> Floats:
-    if not len(table):
-        return np.zeros(0)
+    """Distance of every row (oldest first) from the medians of the newest that know a column."""
     logs = np.log(table)
-    out = np.full(len(table), np.nan)
-    known = ~np.isnan(logs)
-    columns = known.any(axis=0)
-    if not columns.any():
-        return out
-    centre = np.nanmedian(logs[:, columns], axis=0)
-    away = np.abs(logs[:, columns] - centre)
-    rows = known[:, columns].any(axis=1)
-    out[rows] = np.nanmean(away[rows], axis=1)
-    return out
+    away = np.full(table.shape, np.nan)
+    for column, values in enumerate(logs.T):
+        known = values[~np.isnan(values)]
+        if len(known):
+            away[:, column] = np.abs(values - np.median(known[-_NEWEST:]))
+    known_of_row = np.count_nonzero(~np.isnan(away), axis=1)
+    sums = np.nansum(away, axis=1)
+    means: Floats = np.divide(sums, known_of_row, out=np.full(len(table), np.nan), where=known_of_row > 0)
+    return means
 
 
 def _good_share(run: int, runs: RunTable, good: Certification | None) -> float:
@@ -188,18 +192,27 @@ def rank_promotions(
     keys = model(pool)
     found = []
     for rank, i in enumerate(_ranked(pool, keys)[:top], 1):
-        odd, share = float(pool.atypical[i]), float(pool.good[i])
-        reasons = [f"{pool.length[i]:.0f} stable lumisections", f"{pool.age[i]:.0f} runs ago"]
+        odd, share, age = float(pool.atypical[i]), float(pool.good[i]), int(pool.age[i])
+        reasons = [
+            f"{pool.length[i]:.0f} stable lumisections",
+            f"{age} run{'s' * (age != 1)} ago",
+        ]
         if not math.isnan(odd):
             reasons.append("typical bunches and pileup" if odd < math.log(2.0)
                            else f"bunches and pileup {math.exp(odd):.1f} times off the usual")  # fmt: skip
         if not math.isnan(share):
             reasons.append(f"{share:.0%} of its lumisections are good")
         found.append(Promoted(
-            int(pool.run[i]), rank, float(keys[i]), float(pool.length[i]), int(pool.age[i]),
+            int(pool.run[i]), rank, float(keys[i]), float(pool.length[i]), age,
             None if math.isnan(odd) else odd, None if math.isnan(share) else share, tuple(reasons),
         ))  # fmt: skip
     return found
+
+
+def newest_candidate(events: Events, runs: RunTable, run_class: str) -> int | None:
+    """The newest certified run of a class whose number of stable lumisections is known."""
+    newest_first = _certified(events, run_class)[::-1].tolist()
+    return next((run for run in newest_first if runs.number(run, "n_stable_ls") is not None), None)
 
 
 def _certified(events: Events, run_class: str) -> Ints:

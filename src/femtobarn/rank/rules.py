@@ -123,7 +123,9 @@ def judge(candidate: Candidate, target: Candidate, wanted_reco: str, rules: Rule
             out("LATER_THAN_RUN", f"run {number} was taken after run {target.number}")
         else:
             flags.append("LATER_THAN_RUN")
-    if not rules.any_class and candidate.run_class != target.run_class:
+    if not candidate.run_class and rules.promoted is not None and number in rules.promoted:
+        flags.append("CLASS_UNKNOWN")  # whoever wrote the list knows
+    elif not rules.any_class and candidate.run_class != target.run_class:
         out("WRONG_CLASS", f"is {candidate.run_class or 'of no known class'}, not {target.run_class}")
     if candidate.recos and wanted_reco not in candidate.recos:
         out("WRONG_RECO", f"was certified as {', '.join(sorted(candidate.recos))}, not {wanted_reco}")

@@ -100,7 +100,8 @@ def open_root_file(ref: FileRef) -> tuple[Any, RemoteFile | None]:
         handler = {"handler": remote_handler(), "remote": remote}
     file = None
     try:
-        file = uproot.open({ref.url: None}, **handler)
+        # No part is read twice: arrays that uproot would keep (100 MB of them) only grow the memory.
+        file = uproot.open({ref.url: None}, array_cache=None, **handler)
         size = Path(ref.url).stat().st_size if remote is None else remote.size
         _check_complete(ref, file, size)
     except BaseException:

@@ -87,7 +87,10 @@ class PlainTree:
             import uproot
 
             with reading(self.ref.url), ExitStack() as stack:
-                file = uproot.open(self.ref.url, handler=uproot.MultithreadedFileSource, num_workers=1)
+                # Without a cache of arrays, as in :func:`femtobarn.read.opening.open_root_file`.
+                file = uproot.open(
+                    self.ref.url, handler=uproot.MultithreadedFileSource, num_workers=1, array_cache=None
+                )
                 stack.callback(file.close)
                 self._general = RootTree(self.ref, file, self.tree, self.schema)
                 stack.pop_all()

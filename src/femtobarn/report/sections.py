@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from femtobarn.report.inputs import ReportInputs, Table
+from femtobarn.report.probes import probe_fits
 from femtobarn.report.values import (
     Grid,
     Node,
@@ -55,6 +56,12 @@ _OWN_PLACE: Final = frozenset(
         "kind",
     }
 )  # fmt: skip
+#: What was seen or made to stand for it; it is no part of what is expected.
+_OBSERVED: Final = ("pseudodata", "data")
+#: Analyses whose samples are compared and do not add up.
+_SIDE_BY_SIDE: Final = ("tagprobe",)
+#: More regions than these are rows: they do not fit beside each other.
+_MOST_REGIONS: Final = 4
 #: Headings of analyses' own keys, and of the likelihood fit's in the order of the page.
 _HEADINGS: Final = {"results": "Results", "fits": "Fits", "search": "Search", "models": "Models"}
 _LIKELIHOOD: Final = {
@@ -192,8 +199,13 @@ def timings(manifest: Manifest, fit: Mapping[str, Any]) -> Grid | None:
     """How long it took."""
     account = manifest.get("ledger") or {}
     rows = []
+    delivery = (manifest.get("execution") or {}).get("delivery_s")
+    if delivery is not None:
+        rows.append(("delivery", duration(delivery)))
     if "wall_s" in account:
-        rows.append(("wall time", duration(account["wall_s"])))
+        rows.append(
+            ("wall time" if delivery is None else "processing, wall time", duration(account["wall_s"]))
+        )
     if "cpu_s" in account:
         rows.append(("CPU time of the parts", duration(account["cpu_s"])))
         done = (account.get("events") or {}).get("processed") or 0
@@ -242,18 +254,20 @@ def yields(inputs: ReportInputs) -> list[Grid]:
     if not regions:
         return []
     processes = list(dict.fromkeys(name for rows in regions.values() for name in rows))
-    expected = [name for name in processes if name != "data"]
-    body = [[name, *(_yield(rows.get(name)) for rows in regions.values())] for name in expected]
-    if len(expected) > 1:
-        body.append(["sum of expectations", *(_yield(_sum(rows, expected)) for rows in regions.values())])
+    rows = {name: [_yield(found.get(name)) for found in regions.values()] for name in processes}
+    expected = [name for name in processes if name not in _OBSERVED]
+    if len(expected) > 1 and inputs.manifest.get("analysis") not in _SIDE_BY_SIDE:
+        rows["sum of expectations"] = [_yield(_sum(found, expected)) for found in regions.values()]
+    for name in _OBSERVED:
+        if name in processes:
+            rows[name] = rows.pop(name)  # last
     if "data" in processes:
-        body.append(
-            [
-                "data",
-                *(number(float((rows.get("data") or {}).get("value", 0.0))) for rows in regions.values()),
-            ]
-        )
-    tables = [grid("Events by process and region (statistical errors)", ("process", *regions), body)]
+        rows["data"] = [number(float((one.get("data") or {}).get("value", 0.0))) for one in regions.values()]
+    if len(regions) > _MOST_REGIONS:
+        columns, body = ("region", *rows), list(zip(regions, *rows.values(), strict=True))
+    else:
+        columns, body = ("process", *regions), [(name, *values) for name, values in rows.items()]
+    tables = [grid("Events by process and region (statistical errors)", columns, body)]
     varied = [
         (f"{region}, {name}", label, f"{100 * (shifted / row['value'] - 1):+.2f} %".replace("-", "−"))
         for region, rows in regions.items()
@@ -313,7 +327,12 @@ def pull_rows(fit: Mapping[str, Any]) -> list[dict[str, Any]]:
 def fit_parts(fit: Mapping[str, Any]) -> tuple[list[Node], list[Node]]:
     """What an analysis put into fit.json; and the likelihood fit's keys, ranking and correlations."""
     own = ["results", *(key for key in fit if key not in _LIKELIHOOD and key not in _OWN_PLACE)]
-    analysis = [node(_HEADINGS.get(key, key), fit[key]) for key in dict.fromkeys(own) if key in fit]
+    probes = fit.get("kind") == "tagprobe"
+    analysis = [
+        probe_fits(fit[key]) if probes and key == "fits" else node(_HEADINGS.get(key, key), fit[key])
+        for key in dict.fromkeys(own)
+        if key in fit
+    ]
     model = [node(heading, fit[key]) for key, heading in _LIKELIHOOD.items() if key in fit]
     if fit.get("ranking"):
         model.append(_ranking(fit["ranking"]))

@@ -40,14 +40,15 @@ class _Arrays:
 
     def __init__(self) -> None:
         self.entries: list[list[Any]] = []
-        self.chunks: list[memoryview | bytes] = []
+        self.chunks: list[bytes | memoryview] = []
         self.length = 0
 
     def put(self, array: NDArray[Any]) -> int:
         if array.dtype.kind not in _KINDS:
             raise StoreError(f"an outcome cannot hold values of type {array.dtype}")
         # The array's own memory: a survey has too much of it for a copy.
-        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        plain: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        data = memoryview(plain)
         gap = -len(data) % _ALIGN
         self.entries.append([array.dtype.str, list(array.shape), self.length])
         self.chunks += [data, bytes(gap)]

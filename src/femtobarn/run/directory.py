@@ -16,7 +16,7 @@ import numpy as np
 
 import femtobarn
 from femtobarn.analysis import Analysis, Stored
-from femtobarn.errors import StoreError, UsageError
+from femtobarn.errors import StoreError, UsageError, nearest
 from femtobarn.hists import (
     Compensated,
     Histogram,
@@ -105,7 +105,10 @@ class RunDirectory:
     def manifest(self) -> dict[str, Any]:
         """The manifest of an existing run."""
         if not self.path.is_dir():
-            raise UsageError("no such run directory", where=str(self.path))
+            beside = [item.parent.name for item in self.path.parent.glob("*/manifest.json")]
+            near = nearest(self.path.name, beside)
+            raise UsageError("no such run directory", where=str(self.path), near=near,
+                             action="name the directory that a run was told to write (--out)")  # fmt: skip
         found = read_json(self.manifest_path)
         if not isinstance(found, dict):
             raise StoreError("is damaged: it is no table", where=str(self.manifest_path))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -50,9 +50,16 @@ _AHEAD: Final = 8 * _PROBES
 
 
 def make_plan(
-    analysis: Analysis, parameters: Any, datasets: Sequence[Dataset], sizing: Sizing | None = None
+    analysis: Analysis,
+    parameters: Any,
+    datasets: Sequence[Dataset],
+    sizing: Sizing | None = None,
+    *,
+    deliver: Callable[[tuple[Dataset, ...]], tuple[Dataset, ...]] | None = None,
 ) -> Plan:
     """Probe the files of the datasets and cut them into parts.
+
+    ``deliver`` may put others (skims) in the place of the prepared datasets.
 
     Raises
     ------
@@ -69,6 +76,8 @@ def make_plan(
     if not given:
         raise UsageError("no dataset is left to process", action="; ".join(unused.values()) or None)
     _check_duplicates(given, shared=analysis.shared_files)
+    if deliver is not None:
+        given = deliver(given)
     examine = _Examiner(analysis, parameters, given)
     files: list[FilePlan] = []
     parts: list[Part] = []

@@ -50,6 +50,10 @@ class Task:
         """Add warnings; a sentence counts once."""
         self._warnings += [sentence for sentence in sentences if sentence not in self._warnings]
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(self._warnings)
+
     def part(self, name: str, *, state: str = "done", records: int = 0, error: str = "") -> None:
         """Account for one part: a page, a class, a target."""
         number = len(self._lines)

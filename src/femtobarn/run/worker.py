@@ -186,6 +186,7 @@ class Worker:
             resources=self._load_resources(task.dataset),
             peek=self._peek(task, file.source),
             titles=file.titles_of(self._analysis.titles),
+            url=task.file.ref.url,
         )
         outcome = self._analysis.process(events, context)
         if not isinstance(outcome, Outcome):

@@ -311,7 +311,7 @@ def make_tagprobe(
     -------
     pathlib.Path
         ``out/fileset.json``; beside it ``truth.json``, ``runner.json`` and ``binning.json``, ready for
-        ``femtobarn tnp``.
+        ``femtobarn tnp``, and ``fitter.json`` for ``femtobarn fit RUN --config``.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -338,7 +338,12 @@ def make_tagprobe(
     _dump(out / "truth.json", truth)
     _dump(out / "runner.json", _runner(release))
     _dump(out / "binning.json", _binning(release))
+    _dump(out / "fitter.json", {"fit": {"fit_type": "dcb_cms", "variations": list(_VARIATIONS)}})
     return _dump(out / "fileset.json", fileset)
+
+
+#: What the made samples are fitted with beside the nominal model: other shapes, one after the other.
+_VARIATIONS: Final = ("altSig", "altBkg")
 
 
 def _dump(path: Path, content: Any) -> Path:

@@ -41,7 +41,7 @@ def infer(stored: Stored) -> dict[str, Any]:
     masses = _masses(stored)
     if parameters.blind is not None or len(masses) < _FEWEST:
         reason = (
-            "the data are blinded" if parameters.blind else f"{len(masses)} candidates are too few for a fit"
+            "the data are blinded" if parameters.blind else f"too few candidates for a fit: {len(masses)}"
         )
         return {"results": {"candidates": len(masses)}, "warnings": [reason]}
     names = ("background", "order", "signal", "mass", "width", "fix_mass", "fix_width")

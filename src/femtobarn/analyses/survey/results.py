@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,11 +36,7 @@ def tables(stored: Stored) -> dict[str, dict[str, list[Any]]]:
         for name, i in sorted(named):
             for key, value in zip(states, (dataset, name, events[i], float(sumw[i])), strict=True):
                 states[key].append(value)
-    signatures: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
-    for row in rows(stored):
-        for name, value in zip(_COLUMNS, _cells(row), strict=True):
-            signatures[name].append(value)
-    out: dict[str, dict[str, list[Any]]] = {"final_states": states, "signatures": signatures}
+    out: dict[str, dict[str, list[Any]]] = {"final_states": states, "signatures": _signatures(rows(stored))}
     parameters: SurveyParameters = stored.parameters
     if parameters.resonances != "none":
         out["resonances"] = {
@@ -51,21 +48,32 @@ def tables(stored: Stored) -> dict[str, dict[str, list[Any]]]:
     return out
 
 
-_COLUMNS: Final = (
-    "dataset", "final_state", "combination", "n", "sum_gev", "min_gev", "max_gev", "sumw", "sumw2",
-    "overflow",     "peak_edge_gev", "n_main", "n_outliers", "nbins_main", "status", "reason",
-)  # fmt: skip
+def _signatures(found: Sequence[Row]) -> dict[str, list[Any]]:
+    """Columns of ``signatures.csv``."""
+    sums: dict[str, list[Any]] = {name: [] for name in _SUMS}
+    for _, group in groupby(found, key=lambda row: row.dataset):
+        some = list(group)
+        spectra, at = some[0].spectra, [row.index for row in some]
+        sumw, sumw2 = spectra.sums_of_weights()
+        columns = (spectra.n, spectra.totals(), spectra.low, spectra.high, sumw, sumw2, spectra.overflow)
+        for name, column in zip(_SUMS, columns, strict=True):
+            sums[name] += column[at].tolist()
+    after = [row.cut for row in found]
+    return {
+        "dataset": [row.dataset for row in found],
+        "final_state": [row.state for row in found],
+        "combination": [row.combination.name for row in found],
+        **sums,
+        "peak_edge_gev": ["" if cut is None else cut.edge for cut in after],
+        "n_main": ["" if cut is None else cut.n_main for cut in after],
+        "n_outliers": ["" if cut is None else cut.n_outliers for cut in after],
+        "nbins_main": ["" if cut is None else cut.nbins for cut in after],
+        "status": ["exported" if row.exported else "rejected" for row in found],
+        "reason": [row.reason for row in found],
+    }
 
 
-def _cells(row: Row) -> tuple[Any, ...]:
-    s, cut = row.spectrum, row.cut
-    after: tuple[Any, ...] = (
-        ("", "", "", "") if cut is None else (cut.edge, cut.n_main, cut.n_outliers, cut.nbins)
-    )
-    return (
-        row.dataset, row.state, row.combination.name, s.n, s.total, s.low, s.high, s.sumw, s.sumw2,
-        s.overflow, *after, "exported" if row.exported else "rejected", row.reason,
-    )  # fmt: skip
+_SUMS: Final = ("n", "sum_gev", "min_gev", "max_gev", "sumw", "sumw2", "overflow")
 
 
 def files(stored: Stored) -> Iterator[tuple[str, bytes]]:

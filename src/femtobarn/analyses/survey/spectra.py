@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -24,9 +24,9 @@ Floats = NDArray[np.float64]
 _EMPTY: Final = np.zeros(0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One signature: its spectrum and what post-processing made of it.
+    """One signature: where its spectrum is and what post-processing made of it.
 
     ``cut`` is None where the final state has too few events, or nothing is left; ``reason`` says so.
     ``main`` and ``outliers`` are the values themselves, where they were kept.
@@ -35,11 +35,17 @@ class Row:
     dataset: str
     state: str
     combination: Combination
-    spectrum: Spectrum
+    spectra: Spectra
+    index: int
     cut: Cut | None = None
     reason: str = ""
     main: Floats | None = None
     outliers: Floats | None = None
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """Its spectrum, made anew each time: there are too many to keep."""
+        return self.spectra.spectrum(self.index)
 
     @property
     def exported(self) -> bool:
@@ -63,18 +69,24 @@ def _rows(stored: Stored) -> Iterator[Row]:
     combos = parameters.combination_list()
     for dataset, spectra in sorted(stored.outcome.spectra.items()):
         arrays = _arrays(stored, dataset, parameters)
+        few: dict[int, str] = {}
         events = dict(zip(spectra.state.tolist(), spectra.events_of_states().tolist(), strict=True))
         order = sorted(
             range(len(spectra)),
             key=lambda i: (spectra.names[int(spectra.of[i])], spectra.items[spectra.item[i]]),
         )
-        totals = spectra.totals().tolist()
         for i in order:
-            spectrum = spectra.spectrum(i, totals[i])
-            state = spectra.names[spectrum.state]
-            combo = combos[spectrum.item]
-            values = arrays.get((state, combo.name))
-            yield _row(dataset, state, combo, spectrum, events[spectrum.state], parameters, spectra, values)
+            state, combo = spectra.names[int(spectra.of[i])], combos[spectra.item[i]]
+            row = Row(dataset, state, combo, spectra, i)
+            number = events[int(spectra.of[i])]
+            if number < parameters.min_events:
+                yield replace(row, reason=few.setdefault(number, _too_few(number, parameters)))
+            else:
+                yield _post_processed(row, parameters, arrays.get((state, combo.name)))
+
+
+def _too_few(events: int, parameters: SurveyParameters) -> str:
+    return f"final state has {events} events, fewer than {parameters.min_events}"
 
 
 def _arrays(stored: Stored, dataset: str, parameters: SurveyParameters) -> dict[tuple[str, str], Floats]:
@@ -86,39 +98,29 @@ def _arrays(stored: Stored, dataset: str, parameters: SurveyParameters) -> dict[
     return {key: np.concatenate(parts) for key, parts in found.items()}
 
 
-def _row(
-    dataset: str, state: str, combo: Combination, spectrum: Spectrum, events: int,
-    parameters: SurveyParameters, spectra: Spectra, values: Floats | None,
-) -> Row:  # fmt: skip
-    if events < parameters.min_events:
-        reason = f"final state has {events} events, fewer than {parameters.min_events}"
-        return Row(dataset, state, combo, spectrum, reason=reason)
-    width = spectra.grid.width
-    vetoed = combo.leptons_only and parameters.resonances == "veto_below"
+def _post_processed(row: Row, parameters: SurveyParameters, values: Floats | None) -> Row:
+    """A row of a final state with enough events: cut, or why nothing is left of it."""
+    spectrum, grid = row.spectrum, row.spectra.grid
+    vetoed = row.combination.leptons_only and parameters.resonances == "veto_below"
     low = parameters.z_peak if vetoed else 0.0
     high = parameters.max_mass or np.inf
-    if values is not None:
-        kept = values[(values >= low) & (values < high)]
-        beyond = values[values >= high]
-        if parameters.post_processing == "legacy":
-            cut_found = cut_values(kept, width=parameters.peak_width)
-            if cut_found is None:
-                return Row(dataset, state, combo, spectrum, reason=_nothing_left(low, high))
-            cut, main, outliers = cut_found
-            outliers = np.concatenate([outliers, beyond])
-            cut = Cut(cut.edge, cut.end, cut.n_main, len(outliers), cut.nbins)
-            return Row(dataset, state, combo, spectrum, cut, main=main, outliers=outliers)
-    inside = (spectrum.bins * width >= low) & (spectrum.bins * width < high)
-    cut_grid = _cut(spectrum, inside, parameters, width, high)
+    if values is not None and parameters.post_processing == "legacy":
+        found = cut_values(values[(values >= low) & (values < high)], width=parameters.peak_width)
+        if found is None:
+            return replace(row, reason=_nothing_left(low, high))
+        cut, main, outliers = found
+        outliers = np.concatenate([outliers, values[values >= high]])
+        return replace(row, cut=replace(cut, n_outliers=len(outliers)), main=main, outliers=outliers)
+    inside = (spectrum.bins * grid.width >= low) & (spectrum.bins * grid.width < high)
+    cut_grid = _cut(spectrum, inside, parameters, grid.width, high)
     if cut_grid is None:
-        return Row(dataset, state, combo, spectrum, reason=_nothing_left(low, high))
+        return replace(row, reason=_nothing_left(low, high))
     if values is None:
-        return Row(dataset, state, combo, spectrum, cut_grid)
-    after = values[(values >= max(cut_grid.edge, low))]
+        return replace(row, cut=cut_grid)
+    after = values[values >= max(cut_grid.edge, low)]
     # Beyond the grid there are no bins to see a gap in: overflow is outliers.
-    end = min(cut_grid.end, high, spectra.grid.high)
-    main, outliers = after[after < end], after[after >= end]
-    return Row(dataset, state, combo, spectrum, cut_grid, main=main, outliers=outliers)
+    end = min(cut_grid.end, high, grid.high)
+    return replace(row, cut=cut_grid, main=after[after < end], outliers=after[after >= end])
 
 
 def _cut(
@@ -232,7 +234,7 @@ def histogram_name(row: Row, parameters: SurveyParameters, width: float, *, nami
     """``ROI_mass_e0j0_cat_...`` in the order of the predecessor or of BumpNet, or the plain signature."""
     combo = row.combination
     kind, objects = ("massMET", combo.name.removeprefix("MET_")) if combo.transverse else ("mass", combo.name)
-    counts, tag = unpack(row.spectrum.state)
+    counts, tag = unpack(int(row.spectra.of[row.index]))
     if naming == "plain":
         return f"ROI_{row.signature}_width_{float(width)}"
     used = {LETTERS[kind_] for kind_ in parameters.types} | {

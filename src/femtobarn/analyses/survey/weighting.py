@@ -56,8 +56,7 @@ def factors(stored: Stored) -> dict[str, float]:
         out[dataset.name] = 1.0
         if not weighting.enabled or dataset.kind == "data" or about.get("xsec") is None:
             continue
-        campaign = str(about.get("campaign", ""))
-        lumi = weighting.luminosity_by_campaign.get(campaign, weighting.target_luminosity_fb)
+        lumi = luminosity(weighting, about)
         sumw = about.get("sumw")
         sumw = (
             sumw * stored.fraction_processed(dataset.name)

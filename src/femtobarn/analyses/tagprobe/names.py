@@ -43,7 +43,8 @@ def is_trigger(text: str) -> bool:
 
 def path_candidates(path: str) -> tuple[str, ...]:
     """Event flags that a trigger filter may belong to: the path, or without its last word (a leg)."""
-    return (path, path.rpartition("_")[0])
+    without = path.rpartition("_")[0]
+    return (path, without) if "_" in without else (path,)
 
 
 @functools.lru_cache(maxsize=512)

@@ -248,7 +248,8 @@ def trigger_mask(
         if not flags:
             raise DataError(
                 f"there is no event flag {' or '.join(path_candidates(path))}",
-                action="set require_event_to_pass_hlt_filter to false, or correct the name",
+                action="correct the name (femtobarn data probe FILE lists them), or set "
+                "require_event_to_pass_hlt_filter to false",
             )
         passed &= pairs.events.flat(flags[0]).astype(np.bool_)[pairs.event]
     return np.asarray(passed)

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from femtobarn.analyses.tagprobe.names import expression, is_trigger
 from femtobarn.analyses.tagprobe.workflows import RESONANCES, WORKFLOWS, Resonance, Workflow
 from femtobarn.analysis import Parameters
-from femtobarn.errors import nearest
+from femtobarn.errors import FemtobarnError, nearest
 from femtobarn.hists import Axis, regular, variable
 from femtobarn.stats.passfail.sideband import subtract_sidebands
 
@@ -126,6 +127,15 @@ class Method(_Frozen):
             hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
             raise ValueError(f"there is no method {name!r}{hint}; methods: {', '.join(METHODS)}")
         return name
+
+    @field_validator("mass_range")
+    @classmethod
+    def _a_window(cls, given: float | tuple[float, float] | None) -> float | tuple[float, float] | None:
+        if isinstance(given, tuple) and not given[0] < given[1]:
+            raise ValueError(f"must be two rising numbers, not {list(given)}")
+        if isinstance(given, float) and given <= 0:
+            raise ValueError(f"must be a positive half width, not {given:g}")
+        return given
 
     @property
     def label(self) -> str:
@@ -254,6 +264,7 @@ class TagProbeParameters(Parameters):
             other = safe.setdefault(file_safe(name), name)
             if other != name:
                 raise ValueError(f"filters {other!r} and {name!r} would be written under the same name")
+        self._check_conditions()
         energy = self.source.source == "energy"
         for method in self.methods:
             if (method.name == "get_ntuples") != energy:
@@ -277,6 +288,19 @@ class TagProbeParameters(Parameters):
             if missing:
                 raise ValueError(f"columns: {', '.join(missing)} must be named")
         return self
+
+    def _check_conditions(self) -> None:
+        """Refuse what is no expression; in flat files the whole text may be a column's name."""
+        if self.source.source != "nanoaod":
+            return
+        given = {"cutbased_id": self.cutbased_id, "extra_zcands_mask": self.extra_zcands_mask}
+        given |= {f"filters.{name}": text for name, text in self.filters.items() if not is_trigger(text)}
+        for name, text in given.items():
+            if text:
+                try:
+                    expression(text)
+                except FemtobarnError as error:
+                    raise ValueError(f"{name}: {error}") from error
 
     def _check_sidebands(self, method: Method) -> None:
         if self.sidebands is not None and not method.cut_and_count:

@@ -276,7 +276,13 @@ def headline(stored: Stored, fitted: Mapping[str, Any]) -> str:
                 )
         parts.append("; ".join([text, *list(shown.values())[:3]]))
     more = f" (and {len(parts) - 3} more datasets)" if len(parts) > 3 else ""
-    return ". ".join(parts[:3]) + more + "."
+    said = parts[:3]
+    if fitted.get("fits"):
+        # Loads the whole fitter, which a run without fits does not need.
+        from femtobarn.stats.passfail.scale_factors import how_many_good
+
+        said = [how_many_good(fitted["fits"]), *said]
+    return ". ".join(said) + more + "."
 
 
 def verdict(stored: Stored) -> str:

@@ -6,7 +6,7 @@ best three jets where two are; thirteen variations in one pass; a fit of the top
 
 from __future__ import annotations
 
-from femtobarn.analyses.ttbar import figures, inputs, model, normalised, sanity
+from femtobarn.analyses.ttbar import delivery, figures, inputs, model, normalised, sanity
 from femtobarn.analyses.ttbar.models import model_resources
 from femtobarn.analyses.ttbar.parameters import TtbarParameters
 from femtobarn.analyses.ttbar.selection import histograms, process
@@ -43,6 +43,7 @@ analysis = Analysis(
     resources=resources,
     peek=sanity.peek,
     prepare=inputs.prepare,
+    deliver=delivery.deliver,
     process=process,
     normalise=normalised.normalise,
     yields=normalised.yields,
@@ -51,5 +52,6 @@ analysis = Analysis(
     model=model.model,
     infer=model.infer,
     figures=figures.figures,
+    styles=figures.STYLES_OF_MODEL,
     headline=figures.headline,
 )

@@ -12,6 +12,7 @@ from femtobarn.analyses.ttbar.models import adopted, score_by_parity
 from femtobarn.analyses.ttbar.variations import object_variations, weight_of, weight_variations
 from femtobarn.analysis import Context
 from femtobarn.hists import HistSpec, regular
+from femtobarn.kernels.leptons import last_passing
 from femtobarn.kernels.multijet import SIGNAL, Rows, narrow
 from femtobarn.kernels.permutations import FEATURES, assignment_features, permutation_count, permutations
 from femtobarn.outcome import Outcome
@@ -68,8 +69,8 @@ def histograms() -> tuple[HistSpec, ...]:
 def lepton_of(events: Events, index: NDArray[np.int64], leptons: Any) -> NDArray[np.float64]:
     """(s, 4) pt, eta, phi, mass of the only lepton of these events."""
     out = np.empty((len(index), 4))
-    electron, muon = leptons.electron[index], leptons.muon[index]
-    for name, at in (("electron", electron), ("muon", muon)):
+    for name, passing in (("electron", leptons.electron), ("muon", leptons.muon)):
+        at = last_passing(events.stored(f"{name}.pt").offsets, passing)[index]
         here = at >= 0
         for i, field in enumerate(("pt", "eta", "phi", "mass")):
             out[here, i] = events.jagged(f"{name}.{field}").values[at[here]]

@@ -31,12 +31,14 @@ def category(region: str, ctx: Context, variation: str) -> Key:
 def numbers(events: Events, ctx: Context) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Run, section and event number; ntuples without them are numbered by file and entry."""
     if "event" in events:
-        found = [events.flat(name).astype(np.uint64) for name in ("run", "lumi", "event")]
-        return found[0], found[1], found[2]
+        # As NanoAOD stores them; kernels widen each number themselves.
+        kinds = {"run": np.uint32, "lumi": np.uint32, "event": np.uint64}
+        run, lumi, event = (events.flat(name).astype(kind, copy=False) for name, kind in kinds.items())
+        return run, lumi, event
     part = ctx.part
     start, file = (part.start, part.file) if part is not None else (0, 0)
     n = len(events)
-    return (np.zeros(n, np.uint64), np.full(n, file, np.uint64), np.arange(start, start + n, dtype=np.uint64))
+    return (np.zeros(n, np.uint32), np.full(n, file, np.uint32), np.arange(start, start + n, dtype=np.uint64))
 
 
 def jet_columns(events: Events, ctx: Context) -> tuple[Any, ...]:
@@ -46,8 +48,8 @@ def jet_columns(events: Events, ctx: Context) -> tuple[Any, ...]:
     jets = [narrow(events.stored(f"jet.{name}").values) for name in names]
     identification = _NO_ID
     if cuts.id_bits:
-        identification = events.jagged("jet.jetId").values.astype(np.int32, copy=False)
+        identification = events.stored("jet.jetId").values.astype(np.int32, copy=False)
     variations = object_variations(ctx.parameters.systematics, ctx.dataset)
     kinds, sizes = np.array([v.kind for v in variations]), np.array([v.size for v in variations])
-    offsets = events.jagged("jet.pt").offsets
+    offsets = events.stored("jet.pt").offsets
     return (offsets, *jets, identification, *numbers(events, ctx), kinds, sizes, cuts)

@@ -48,16 +48,22 @@ def _factor(stored: Stored, dataset: Dataset) -> Normalisation:
         if name not in meta:
             return Normalisation(process, 0.0, f"the skim's metadata lack {name!r}", usable=False)
         processed = float(meta[name]) * fraction
+        notes += [str(meta["warning"])] if "warning" in meta else []
+        notes.append(
+            f"its files are a skim of {meta['nevts']} events" if "nevts" in meta else "its files are a skim"
+        )
     elif stated is not None and int(stated) != stored.entries[dataset.name][1]:
         entries = stored.entries[dataset.name][1]
         notes.append(
             f"metadata say nevts={stated}, its files hold {entries}; the norm uses what was processed"
         )
-    negative = stored.outcome.sum_of(dataset.name, "negative")
-    if negative:
-        share = negative / max(stored.outcome.sum_of(dataset.name, "events"), 1.0)
+    negative, events = (stored.outcome.sum_of(dataset.name, name) for name in ("negative", "events"))
+    if "negative" in meta:
+        negative, events = float(meta["negative"]), float(meta["nevts"])
+    if negative and stored.parameters.mode != "compat":
+        share = negative / max(events, 1.0)
         notes.append(f"{share:.2%} of its generator weights are negative")
-    size = stored.outcome.sum_of(dataset.name, "sumw_abs") or abs(processed)
+    size = float(meta.get("sumw_abs", stored.outcome.sum_of(dataset.name, "sumw_abs"))) or abs(processed)
     if processed == 0 or abs(processed) < _CANCELLED * size:
         what = "no event was processed" if size == 0 else "its signed weights cancel"
         return Normalisation(process, 0.0, "; ".join([f"cannot be normalised: {what}", *notes]), usable=False)

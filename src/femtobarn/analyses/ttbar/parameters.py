@@ -48,6 +48,9 @@ class TtbarParameters(Parameters):
     sanity: Literal["error", "warn"] = Field("error", description="what a mislabelled sample is")
     systematics: Systematics = Field("all", description="all, none, or names of variations")
     save_events: bool = Field(False, description="write tables/events.parquet")
+    delivery: Literal["none", "local", "servicex"] = Field(
+        "none", description="skim the files first: here, or by a ServiceX server"
+    )
     lumi_mask: str | None = Field(None, description="certified luminosity sections for collision data (JSON)")
     xsec: dict[str, float] = Field(
         default_factory=dict, description="override of a process' cross-section, xsec.NAME=VALUE",

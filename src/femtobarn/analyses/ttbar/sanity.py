@@ -15,10 +15,15 @@ from femtobarn.physics.weights import GENERATOR
 from femtobarn.read.columns import Events
 from femtobarn.records import Dataset
 
-__all__ = ["duplicates", "inspect", "peek"]
+__all__ = ["ADVICE", "COLUMNS", "EVENTS", "duplicates", "inspect", "mislabelled", "peek"]
 
-_EVENTS: Final = 200
+#: What to do about a file that is not what its dataset says.
+ADVICE: Final = "name the dataset for what it holds, or go on with --set sanity=warn"
+#: Events at the beginning of a file that are looked at.
+EVENTS: Final = 200
 _PARTICLES: Final = "GenPart_pdgId"
+#: Columns that are looked at, where a file has them.
+COLUMNS: Final = (_PARTICLES, GENERATOR)
 _TOP, _W = 6, 24
 _ODD: Final = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], dtype=np.uint64)
 #: Fraction of events that must show what the name says.
@@ -27,7 +32,7 @@ _MOST: Final = 0.9
 
 def peek(parameters: Any, dataset: Dataset) -> Peek | None:
     """The generated particles of the first events of every simulated file."""
-    return Peek((_PARTICLES, GENERATOR), _EVENTS) if dataset.kind == "mc" else None
+    return Peek(COLUMNS, EVENTS) if dataset.kind == "mc" else None
 
 
 def inspect(ctx: Context, out: Outcome) -> None:
@@ -42,20 +47,21 @@ def inspect(ctx: Context, out: Outcome) -> None:
                 f"{ctx.dataset.name}: {negative:.1%} of its first events have a negative generator weight, "
                 "which mode=compat ignores"
             )
-    if _PARTICLES not in events:
-        return
-    problem = _mislabelled(ctx.dataset.process, events)
+    problem = mislabelled(ctx.dataset, events, where=ctx.url)
     if not problem:
         return
-    sentence = f"mislabelled: dataset {ctx.dataset.name!r} has {problem}"
     if ctx.parameters.sanity == "error":
-        raise DataError(
-            sentence, action="name the dataset for what it holds, or go on with --set sanity=warn"
-        )
-    out.warn(sentence)
+        raise DataError(problem, action=ADVICE)
+    out.warn(problem)
 
 
-def _mislabelled(process: str, events: Events) -> str:
+def mislabelled(dataset: Dataset, events: Events, *, where: str) -> str:
+    """What the first events of a file say against its dataset; empty if nothing does."""
+    found = _unlike(dataset.process, events) if _PARTICLES in events and len(events) else ""
+    return f"{where}: mislabelled: dataset {dataset.name!r} has {found}" if found else ""
+
+
+def _unlike(process: str, events: Events) -> str:
     """What was found and what it looks like; empty if the process fits."""
     particles = events.jagged(_PARTICLES)
     parents, kinds, n = particles.parents, particles.values, len(events)

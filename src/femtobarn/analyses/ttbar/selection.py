@@ -15,7 +15,7 @@ from femtobarn.analyses.ttbar.variations import object_variations, weight_of, we
 from femtobarn.analysis import Context
 from femtobarn.errors import DataError
 from femtobarn.hists import HistSpec, regular
-from femtobarn.kernels.leptons import count_above, count_electrons, count_muons, single_lepton
+from femtobarn.kernels.leptons import exactly_one, passing_above, passing_electrons, passing_muons
 from femtobarn.kernels.multijet import Rows, narrow, select_jets
 from femtobarn.outcome import Outcome
 from femtobarn.physics.weights import weigh
@@ -67,11 +67,11 @@ def process(events: Events, ctx: Context) -> Outcome:
 
 
 class Leptons(NamedTuple):
-    """Which events have exactly one lepton, and where it is among electrons or muons (else -1)."""
+    """Which events have exactly one lepton, and which electrons and muons pass."""
 
     one: NDArray[np.bool_]
-    electron: NDArray[np.int64]
-    muon: NDArray[np.int64]
+    electron: NDArray[np.bool_]
+    muon: NDArray[np.bool_]
 
 
 def one_lepton(events: Events, task: Task) -> Leptons:
@@ -80,20 +80,20 @@ def one_lepton(events: Events, task: Task) -> Leptons:
     def column(name: str) -> NDArray[Any]:
         return narrow(events.stored(name).values)
 
-    electron, muon = events.jagged("electron.pt").offsets, events.jagged("muon.pt").offsets
     if task.tight:
-        electrons, e_at = count_electrons(
-            electron, column("electron.pt"), column("electron.eta"), column("electron.cutBased"),
+        electrons = passing_electrons(
+            column("electron.pt"), column("electron.eta"), column("electron.cutBased"),
             column("electron.sip3d"), task.lepton_pt, task.lepton_eta, SIP3D_MAX,
         )  # fmt: skip
-        muons, m_at = count_muons(
-            muon, column("muon.pt"), column("muon.eta"), column("muon.tightId"), column("muon.sip3d"),
+        muons = passing_muons(
+            column("muon.pt"), column("muon.eta"), column("muon.tightId"), column("muon.sip3d"),
             column("muon.pfRelIso04_all"), task.lepton_pt, task.lepton_eta, SIP3D_MAX, ISOLATION_MAX,
         )  # fmt: skip
     else:
-        electrons, e_at = count_above(electron, column("electron.pt"), task.lepton_pt)
-        muons, m_at = count_above(muon, column("muon.pt"), task.lepton_pt)
-    return Leptons(np.asarray(single_lepton(electrons, muons)), e_at, m_at)
+        electrons = passing_above(column("electron.pt"), task.lepton_pt)
+        muons = passing_above(column("muon.pt"), task.lepton_pt)
+    first, second = (events.stored(f"{kind}.pt").offsets for kind in ("electron", "muon"))
+    return Leptons(exactly_one(first, electrons, second, muons), electrons, muons)
 
 
 def _weights(events: Events, ctx: Context, out: Outcome) -> Array:

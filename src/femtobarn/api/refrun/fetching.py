@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -106,8 +106,11 @@ def refrun_fetch(
     fresh: bool = False,
     command: Sequence[str] = (),
     limits: Limits | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> JobDone:
     """Fill a store; what it holds is not asked for again unless ``refresh`` says so.
+
+    ``tell`` shows a person where to confirm a login (``auth="device"``).
 
     Raises
     ------
@@ -116,16 +119,8 @@ def refrun_fetch(
         ``refused`` and ``failed`` in ``tables/fetch.json`` names what is missing.
     """
     for name in resources:
-        if name not in (*RESOURCES, "pairs"):
-            raise UsageError(f"there is no resource {name!r}", where="--resources",
-                             near=nearest(name, (*RESOURCES, "pairs")))  # fmt: skip
-    if backend not in _BACKENDS:
-        raise UsageError(
-            f"there is no backend {backend!r}",
-            where="--backend",
-            near=nearest(backend, _BACKENDS),
-            action=f"known are {', '.join(_BACKENDS)}",
-        )
+        _known(name, (*RESOURCES, "pairs"), "resource", "--resources")
+    _known(backend, _BACKENDS, "backend", "--backend")
     wanted = parse_runs(runs) if runs else []
     asked = [name for name in RESOURCES if name in resources]
     if asked and not wanted and backend != "file":
@@ -134,7 +129,7 @@ def refrun_fetch(
     config = {"verb": "fetch", "store": str(store), "runs": runs, "resources": list(resources),
               "oms_url": safe_url(url), "auth": auth, "backend": backend, "pairs": safe_url(pairs or ""),
               "files": dict(files or {}), "refresh": refresh}  # fmt: skip
-    login = make_auth(auth, url) if backend != "file" else None
+    login = make_auth(auth, url, tell=tell) if backend != "file" else None
     path = Path(out) if out is not None else default_out("refrun-fetch")
     with task(path, job="refrun", title=job.TITLE, config=config, inputs={}, command=command,
               fresh=fresh) as opened, RunStore(Path(store)) as opened_store:  # fmt: skip
@@ -157,6 +152,7 @@ def refrun_fetch(
         content = {"requests": requests, "stored": found.stored, "from_cache": sum(found.from_cache.values()),
                    "from_cache_by_resource": found.from_cache, "failed": found.failed}  # fmt: skip
         opened.table("fetch", content)
+        job.write_fetched(path / "tables", content)
         for name, count in found.stored.items():
             broken = [item for item in found.failed if item["resource"] == name]
             opened.part(name, state="failed" if broken else "done", records=count,
@@ -167,8 +163,23 @@ def refrun_fetch(
         from femtobarn.report import write_report
 
         write_report(opened.path)
-    refused = "; ".join(f"{item['resource']} {item['range']}: {item['error']}" for item in found.failed)
-    return JobDone(path, headline, content, (), refused)
+    return JobDone(path, headline, content, opened.warnings, _refusal(found.failed, path))
+
+
+def _refusal(failed: Sequence[Mapping[str, Any]], path: Path) -> str:
+    """What could not be fetched, in one sentence; empty if everything was."""
+    if not failed:
+        return ""
+    first = failed[0]
+    runs = f" {first['range'][0]}-{first['range'][1]}" if first["range"] else ""
+    more = f" ({len(failed) - 1} more in {path / 'tables' / 'fetch.json'})" if len(failed) > 1 else ""
+    return f"{first['resource']}{runs} were not fetched{more}: {first['error']}"
+
+
+def _known(name: str, names: Sequence[str], what: str, flag: str) -> None:
+    if name not in names:
+        raise UsageError(f"there is no {what} {name!r}", where=flag, near=nearest(name, names),
+                         action=f"known are {', '.join(names)}")  # fmt: skip
 
 
 def _from_files(found: _Fetch, files: Mapping[str, str], opened: Any) -> None:
@@ -176,10 +187,7 @@ def _from_files(found: _Fetch, files: Mapping[str, str], opened: Any) -> None:
     if not files:
         raise UsageError("no file is named", where="--file", action="write --file runs=runs.csv")
     for resource, name in files.items():
-        if resource not in RESOURCES:
-            raise UsageError(
-                f"there is no resource {resource!r}", where="--file", near=nearest(resource, RESOURCES)
-            )
+        _known(resource, RESOURCES, "resource", "--file")
         path = Path(name)
         if resource == "lumisections":
             table = read_lumisections(path)

@@ -12,7 +12,7 @@ from femtobarn.folders import cache_root
 from femtobarn.rank.features import FEATURES
 from femtobarn.rank.history import Events, Target, class_histories
 from femtobarn.rank.learned import Ranker, ranker_from_json, ranker_to_json, train_for
-from femtobarn.rank.suggest import Question, Records
+from femtobarn.rank.questions import Question, Records
 from femtobarn.run.files import read_json, write_json
 
 __all__ = ["model_for"]

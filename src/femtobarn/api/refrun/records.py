@@ -9,11 +9,11 @@ from typing import Any
 
 from femtobarn.catalog.certhelper import read_pairs, read_run_list
 from femtobarn.catalog.golden import read_golden_json
-from femtobarn.catalog.lumisections import LumiTable, read_lumisections
+from femtobarn.catalog.lumisections import Sections, read_lumisections
 from femtobarn.catalog.runtable import RunTable, read_runs
-from femtobarn.errors import UsageError
+from femtobarn.errors import DataError, UsageError
+from femtobarn.rank.questions import Records
 from femtobarn.rank.rules import Certification
-from femtobarn.rank.suggest import Records
 
 __all__ = ["LoadedRecords", "RecordSources", "certification", "load_records", "run_numbers"]
 
@@ -44,7 +44,7 @@ class LoadedRecords:
     """Records in memory, ready for any number of questions."""
 
     records: Records
-    lumisections: LumiTable | None
+    lumisections: Sections | None
     inputs: dict[str, Path]
     warnings: tuple[str, ...]
     origin: str
@@ -126,8 +126,13 @@ def _origin(inputs: dict[str, Path]) -> str:
 
 
 def certification(path: str | None) -> Certification | None:
-    """A certification file, if one is named."""
-    return None if path is None else Certification(Path(path).name, read_golden_json(Path(path)))
+    """A certification file, if one is named; one without runs would say nothing of any."""
+    if path is None:
+        return None
+    mask = read_golden_json(Path(path))
+    if not len(mask.runs):
+        raise DataError("certifies no run", where=path, action="name a certification (golden) JSON")
+    return Certification(Path(path).name, mask)
 
 
 def run_numbers(path: str | None) -> tuple[int, ...] | None:

@@ -18,13 +18,15 @@ from femtobarn.api.refrun.records import (
 )
 from femtobarn.catalog.runrecords import parse_class, parse_reco
 from femtobarn.errors import DataError, UsageError, nearest
+from femtobarn.rank.answers import Suggestion
 from femtobarn.rank.evaluate import evaluate, parse_rankers
 from femtobarn.rank.history import Events, Protocol
 from femtobarn.rank.metric import check_metric
 from femtobarn.rank.physics import DEFAULT_FEATURES, FEATURE_SOURCES
-from femtobarn.rank.promotion import WINDOW, evaluate_promotion, rank_promotions
+from femtobarn.rank.promotion import WINDOW, evaluate_promotion, newest_candidate, rank_promotions
+from femtobarn.rank.questions import Question
 from femtobarn.rank.rules import Rules
-from femtobarn.rank.suggest import Question, Suggestion, suggest
+from femtobarn.rank.suggest import suggest
 from femtobarn.run.task import Task, default_out, task
 
 __all__ = [
@@ -192,7 +194,8 @@ def refrun_suggest(
         for question in questions:
             found = answer_question(question, loaded)
             opened.part(f"{question.run} {question.reco}", records=found.closed_list_size)
-            opened.warn(*(f"run {question.run}: {text}" for text in found.warnings))
+            about = f"run {question.run}: " if len(questions) > 1 else ""
+            opened.warn(*(f"{about}{text}" for text in found.warnings))
             answers.append(found)
         content = job.suggest_content(answers)
         opened.table("suggest", content)
@@ -202,7 +205,7 @@ def refrun_suggest(
             job.draw_overlays(path / "plots", answers, loaded.lumisections, toy=loaded.origin == "toy")
         headline = job.suggest_headline(answers)
         _close(opened, headline, report="html" in formats)
-    return JobDone(path, headline, content, tuple(w for a in answers for w in a.warnings))
+    return JobDone(path, headline, content, opened.warnings)
 
 
 def _close(opened: Task, headline: str, *, report: bool = True) -> None:
@@ -255,7 +258,9 @@ def refrun_evaluate(
         headline = job.evaluation_headline(content)
         job.draw_evaluation(path / "plots", content, toy=loaded.origin == "toy")
         _close(opened, headline)
-    return JobDone(path, headline, content, loaded.warnings, "" if allow_worse else refused)
+    if allow_worse:
+        return JobDone(path, headline, content, opened.warnings)
+    return JobDone(path, headline, content, tuple(w for w in opened.warnings if w != refused), refused)
 
 
 def refrun_promote(
@@ -302,7 +307,11 @@ def refrun_promote(
             job.write_promotion_check(path / "tables", found)
             headline = job.promotion_check_headline(content)
         else:
-            last = int(events.run.max(initial=0)) + 1 if high is None else high + 1
+            newest = high if high is not None else newest_candidate(events, runs, wanted)
+            if newest is None:
+                raise DataError(f"no certified run of class {wanted} has a known number of stable "
+                                "lumisections", action="give a run table that covers them")  # fmt: skip
+            last = newest + 1
             first = max(last - window, 0) if low is None else low
             if first >= last:
                 raise UsageError(f"no run is from {low} to {high}", where="--from")
@@ -318,4 +327,4 @@ def refrun_promote(
             job.write_promotions(path / "tables", ranked)
             headline = job.promotion_headline(ranked, wanted)
         _close(opened, headline)
-    return JobDone(path, headline, content, loaded.warnings)
+    return JobDone(path, headline, content, opened.warnings)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import femtobarn
+from femtobarn.api.outputs import copied_run
 from femtobarn.errors import UsageError
 from femtobarn.run.files import SCHEMA_VERSION, write_json, write_text
 from femtobarn.stats.bumps.search import Injection, SpectrumToSearch, search_all
@@ -53,7 +54,6 @@ def search_bumps(
     chosen: dict[str, Any] = {"toys": toys or 400, "seed": seed, "injection": injection}
     if source.is_dir():
         from femtobarn.analyses.survey.results import search
-        from femtobarn.api.fitting import copied_run
         from femtobarn.api.results import load_stored, write_fit
 
         where = copied_run(source, out)

@@ -6,80 +6,31 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
 
 from femtobarn.api.batch import Submitted, submit
 from femtobarn.api.inputs import Request
 from femtobarn.api.results import finish, plot
 from femtobarn.api.runs import Finished, merge, plan, run
-from femtobarn.api.surveys.parsed import PARSED_FOLDER, parsed_files, write_parsed
-from femtobarn.catalog import resolve_address
-from femtobarn.catalog.atlas import ATLAS_RELEASES, release_name
-from femtobarn.config.parameters import read_parameters
-from femtobarn.config.survey import TASKS, SurveyConfig, read_survey_config
-from femtobarn.errors import LossError, UsageError, nearest
-from femtobarn.net import NetSettings, net_settings, use_network
+from femtobarn.api.surveys.inputs import ANALYSIS, house_request
+from femtobarn.api.surveys.parsed import write_parsed
+from femtobarn.api.surveys.request import SurveyRequest, config_of, stage_of
+from femtobarn.catalog.atlas import service
+from femtobarn.config.survey import SurveyConfig
+from femtobarn.errors import LossError, UsageError
 from femtobarn.run.directory import RunDirectory
 from femtobarn.run.engine import Progress
 from femtobarn.run.files import write_json
 from femtobarn.run.plan import Plan
-from femtobarn.run.resources import Resources
 
-__all__ = ["SurveyPlan", "SurveyRequest", "survey", "survey_again", "survey_plan", "survey_submit"]
-
-Stage = Literal["all", "parsing", "parsed", "arrays", "later"]
+__all__ = [
+    "SurveyPlan", "later_steps", "survey", "survey_again", "survey_parsing", "survey_plan", "survey_submit",
+]  # fmt: skip
 
 log: Final = logging.getLogger("femtobarn.api")
 
-_ANALYSIS: Final = "survey"
-_NOTHING_ASKED: Final = Resources()
-#: What a worker process holds while it fills spectra (measured on 200 000 events a part).
-_WORKER_MB: Final = 600
 #: Share of failed files above which more is wrong than a file.
 _MANY: Final = 0.2
-
-
-@dataclass(frozen=True, kw_only=True)
-class SurveyRequest:
-    """What a user asks the survey for; flags win over the configuration.
-
-    Attributes
-    ----------
-    config : path of the configuration
-    files : ``DATASET=GLOB``; always processed, whatever the configuration says about simulation
-    fileset : coffea fileset JSON
-    run_dir : run directory
-    slice : (i, n), optional
-        Only this share of the events, kept for merging.
-    tasks : names, optional
-        Instead of those the configuration switches on.
-    stage_input : ``STAGE:PATH``
-        Where a later task finds what it continues, ours or the predecessor's.
-    schema : str, optional
-    site, resources
-        Of the batch system that :func:`survey_submit` hands the slices to, or of a Dask cluster.
-    """
-
-    config: str = "config.yaml"
-    files: Sequence[str] = ()
-    fileset: str | None = None
-    run_dir: str | None = None
-    slice: tuple[int, int] | None = None
-    tasks: Sequence[str] | None = None
-    stage_input: Sequence[str] = ()
-    schema: str | None = None
-    parse_mc: bool | None = None
-    settings: Sequence[str] = ()
-    executor: str | None = None
-    site: str | None = None
-    resources: Resources = _NOTHING_ASKED
-    workers: int | None = None
-    part_events: int | None = None
-    max_files: int | None = None
-    max_events: int | None = None
-    allow_missing: bool = False
-    fresh: bool = False
-    command: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -93,14 +44,9 @@ class SurveyPlan:
 
 def survey_plan(request: SurveyRequest) -> SurveyPlan:
     """Check a configuration and its inputs; reads metadata only and writes nothing."""
-    config = _config(request)
-    resolved, planned = plan(_house(request, config))
+    config = config_of(request)
+    resolved, planned = plan(house_request(request, config))
     return SurveyPlan(planned, len(resolved.parameters.combination_list()), config.notes)
-
-
-def shows_progress(request: SurveyRequest) -> bool:
-    """Whether the configuration wants a progress bar."""
-    return _config(request).show_progress
 
 
 def survey(
@@ -115,14 +61,16 @@ def survey(
     DataError
         No event was classified, or no histogram came out though asked for; tables are written.
     """
-    config = _config(request)
-    house = _house(request, config)
+    config = config_of(request)
+    house = house_request(request, config)
     part = request.slice or config.slice
     try:
         finished = _with_retries(house, config, part, progress)
     finally:
         _note(Path(house.out or ""), config.notes)
     _note(finished.path, _failed_files(finished.path))
+    if not request.files and not request.fileset and stage_of(request) == "all":
+        _keep_answer(finished.path, house)
     if config.write_parsed and part is not None:
         log.warning("a slice writes no parsed_data: use --tasks parsing for all events")
     elif config.write_parsed and stage_of(request) == "all":
@@ -144,7 +92,7 @@ def survey_submit(request: SurveyRequest, *, dry_run: bool = False) -> tuple[Sub
     UsageError
         No batch system was named, or the configuration asks for what slices do not do.
     """
-    config = _config(request)
+    config = config_of(request)
     if request.slice or config.slice:
         raise UsageError(
             "a slice cannot be cut into slices",
@@ -152,9 +100,18 @@ def survey_submit(request: SurveyRequest, *, dry_run: bool = False) -> tuple[Sub
         )
     if config.write_parsed:
         raise UsageError("jobs write no parsed_data", action="write it first with --tasks parsing")
-    done = submit(_house(request, config), dry_run=dry_run)
+    done = submit(house_request(request, config), dry_run=dry_run)
     _note(done.path, config.notes)
     return done, config.notes
+
+
+def _keep_answer(path: Path, house: Request) -> None:
+    """``metadata_cache.json``: what was looked up, and the files that were the answer."""
+    answer: dict[str, list[str]] = {}
+    for item in RunDirectory(path).manifest()["inputs"]:
+        answer.setdefault(item["dataset"], []).append(item["path"])
+    asked = {"addresses": list(house.files), "service": service(), "max_files": house.max_files}
+    write_json(path / "metadata_cache.json", {"schema_version": 1, "request": asked, "files": answer})
 
 
 def _failed_files(path: Path) -> list[str]:
@@ -194,7 +151,7 @@ def later_steps(run_dir: str | Path) -> str:
 
     folder = RunDirectory(Path(run_dir))
     name = folder.manifest()["config"]["analysis"]
-    if name != _ANALYSIS:
+    if name != ANALYSIS:
         raise UsageError(f"is a run of {name}, not of the survey", where=str(run_dir))
     return finish(folder, find_analysis(name))
 
@@ -205,44 +162,6 @@ def _note(path: Path, notes: Sequence[str]) -> None:
         folder.note(warnings=notes)
 
 
-def _config(request: SurveyRequest) -> SurveyConfig:
-    config = read_survey_config(Path(request.config))
-    if request.tasks is not None:
-        for task in request.tasks:
-            if task not in TASKS:
-                raise UsageError(
-                    f"unknown task {task!r}", near=nearest(task, TASKS), action="tasks: " + ", ".join(TASKS)
-                )
-        parameters = dict(config.parameters) | {"histograms": "histogram_creation" in request.tasks}
-        if "post_processing" not in request.tasks:
-            parameters["post_processing"] = "none"
-        config = replace(
-            config, tasks=tuple(task for task in TASKS if task in request.tasks), parameters=parameters
-        )
-    return config
-
-
-def stage_of(request: SurveyRequest) -> Stage:
-    """What the tasks ask for.
-
-    ``all``: read and combine in one pass, then the rest.  ``parsing``: only write the selected events.
-    ``parsed``: combine events that were written before.  ``arrays``: later steps on masses that were kept.
-    ``later``: later steps of a finished run.
-    """
-    tasks = set(_config(request).tasks)
-    given = _stage_inputs(request)
-    if "mass_calculating" in tasks:
-        return "all" if "parsing" in tasks else "parsed"
-    if "parsing" in tasks:
-        if tasks != {"parsing"}:
-            raise UsageError(
-                "the tasks " + ", ".join(sorted(tasks)) + " leave out mass_calculating, which joins them",
-                action="add it",
-            )
-        return "parsing"
-    return "arrays" if given else "later"
-
-
 def survey_parsing(request: SurveyRequest) -> dict[str, int]:
     """Only write the selected events to ``parsed_data/``; events by dataset.
 
@@ -251,8 +170,8 @@ def survey_parsing(request: SurveyRequest) -> dict[str, int]:
     LossError
         A file cannot be read.
     """
-    config = _config(request)
-    house = _house(request, config)
+    config = config_of(request)
+    house = house_request(request, config)
     resolved, planned = plan(house)
     if planned.bad and not request.allow_missing:
         raise LossError(
@@ -260,166 +179,3 @@ def survey_parsing(request: SurveyRequest) -> dict[str, int]:
             action="mend the inputs, or accept the loss with --allow-missing",
         )
     return write_parsed(Path(house.out or ""), resolved.analysis, resolved.parameters, planned)
-
-
-#: Tasks whose input can be named, and the folder of a run where it lies else.
-_INPUTS: Final = {
-    "mass_calculating": PARSED_FOLDER, "post_processing": "im_arrays",
-    "histogram_creation": "im_arrays_processed",
-}  # fmt: skip
-
-
-def _stage_inputs(request: SurveyRequest) -> dict[str, Path]:
-    """``--stage-input STAGE:PATH``, understood."""
-    found = {}
-    for text in request.stage_input:
-        stage, colon, path = text.partition(":")
-        if not colon or stage not in _INPUTS:
-            raise UsageError(
-                f"--stage-input: {text!r} is not STAGE:PATH", near=nearest(stage, _INPUTS),
-                action="stages: " + ", ".join(_INPUTS),
-            )  # fmt: skip
-        if not Path(path).is_dir():
-            raise UsageError("is no folder", where=f"--stage-input {text}")
-        found[stage] = Path(path).absolute()
-    return found
-
-
-def _stage_files(request: SurveyRequest, stage: Stage) -> tuple[list[str], dict[str, Any]]:
-    """Input files of a run that begins with a later task, and the parameters that follow from that."""
-    given = _stage_inputs(request)
-    if stage == "parsed":
-        folder = given.get("mass_calculating", Path(request.run_dir or ".") / PARSED_FOLDER)
-        files = [f"{path.stem}={path.absolute()}" for path in parsed_files(folder)]
-        # The events were chosen when they were written.
-        changes: dict[str, Any] = {
-            "trigger": {}, "golden_json": None, "deduplicate": False, "trees": [], "selection": {},
-            "overlap_removal": False,
-        }  # fmt: skip
-        return _some(files, folder, "*.root"), changes
-    stage_name = "post_processing" if "post_processing" in given else "histogram_creation"
-    folder = given[stage_name]
-    names = sorted(path for path in folder.glob("*.npy"))
-    changes = {"schemas": ["survey-arrays"], "trees": [], "keep_arrays": False}
-    if stage_name == "histogram_creation":
-        # Cut already: what is main stays as it is.
-        config = _config(request)
-        wanted = ("_main",) if config.parameters.get("exclude_outliers", True) else ("_main", "_outliers")
-        names = [path for path in names if path.stem.endswith(wanted)]
-        changes |= {"post_processing": "none", "min_events": 0, "resonances": "none"}
-    return _some([f"arrays={path}" for path in names], folder, "*.npy"), changes
-
-
-def _some(files: list[str], folder: Path, pattern: str) -> list[str]:
-    if not files:
-        raise UsageError(f"holds no {pattern} of the preceding task", where=str(folder),
-                         action="run that task first, or name its folder with --stage-input")  # fmt: skip
-    return files
-
-
-def _house(request: SurveyRequest, config: SurveyConfig) -> Request:
-    """The same as a request of the house."""
-    from femtobarn.analyses.survey import SurveyParameters
-
-    values: dict[str, Any] = dict(config.parameters)
-    if config.threads is not None and net_settings().per_host == NetSettings().per_host:
-        use_network(per_host=config.threads)
-    stage = stage_of(request)
-    if stage in ("parsed", "arrays"):
-        files, changes = _stage_files(request, stage)
-        values |= changes
-        request = replace(request, files=files, fileset=None)
-    if request.schema is not None:
-        values["schemas"] = [request.schema]
-    parameters = read_parameters(
-        SurveyParameters, values, list(request.settings), where=lambda path: _where(config, path)
-    )
-    files = list(request.files)
-    if not request.files and not request.fileset:
-        parse_mc = config.parse_mc if request.parse_mc is None else request.parse_mc
-        files = _sources(config, parse_mc=parse_mc)
-    if parameters.deduplicate and parameters.duplicates is None:
-        found = _duplicates(replace(request, files=files), config, parameters)
-        parameters = parameters.model_copy(update={"duplicates": found})
-    return Request(
-        what=_ANALYSIS, files=files, fileset=request.fileset,
-        parameters=parameters.model_dump(mode="json"), out=request.run_dir or _default_directory(config),
-        executor=request.executor, site=request.site, resources=request.resources,
-        workers=_workers(request, config), part_events=request.part_events,
-        part_bytes=config.part_bytes, max_files=_least(request.max_files, config.max_files),
-        max_events=request.max_events, allow_missing=request.allow_missing, fresh=request.fresh,
-        command=request.command,
-    )  # fmt: skip
-
-
-def _duplicates(request: SurveyRequest, config: SurveyConfig, parameters: Any) -> str:
-    """Look for repeated events in all files; where the list is kept."""
-    from femtobarn.analyses.survey import schemas
-    from femtobarn.api.inputs import datasets_of
-    from femtobarn.catalog.repeats import find_duplicates, write_duplicates
-
-    datasets = datasets_of(request.files, request.fileset)
-    most = _least(request.max_files, config.max_files)
-    used = {} if most is None else {dataset.name: most for dataset in datasets}
-    return str(write_duplicates(find_duplicates(datasets, schemas(parameters), used)))
-
-
-def _sources(config: SurveyConfig, *, parse_mc: bool) -> list[str]:
-    """Addresses of the configured releases and records; simulation is a dataset of its own, or left out."""
-    releases = config.releases
-    if not releases and not config.records:
-        releases = tuple(name for name in ATLAS_RELEASES if "evgen" not in name)
-    files = []
-    for release in releases:
-        name = release_name(release, config.file)
-        if "evgen" in name:
-            raise UsageError("evgen releases hold HepMC text, not ROOT files", where=config.file,
-                             action="choose a release of reconstructed events")  # fmt: skip
-        files.append(f"{name}=atlas://{name}/data")
-        if parse_mc:
-            files.append(f"{name}_mc=atlas://{name}/mc")
-    for record in config.records:
-        address = f"cernopendata://{record}"
-        if not parse_mc and all(d.metadata.get("kind") == "mc" for d in resolve_address(address)):
-            log.warning("%s is simulation and is left out (parse_mc is false)", address)
-            continue
-        files.append(address)
-    if not files:
-        raise UsageError("nothing is left to process: all records are simulation", where=config.file,
-                         action="set parse_mc: true")  # fmt: skip
-    return files
-
-
-def _where(config: SurveyConfig, path: Sequence[Any]) -> str:
-    """``file:line`` of a parameter: the longest known beginning of its path."""
-    names = [str(item) for item in path]
-    for length in range(len(names), 0, -1):
-        found = config.where.get(".".join(names[:length]))
-        if found is not None:
-            return found
-    return config.file
-
-
-def _workers(request: SurveyRequest, config: SurveyConfig) -> int | None:
-    """An upper limit in the configuration counts only where it is one."""
-    import os
-
-    if request.workers is not None:
-        return request.workers
-    cores = os.cpu_count() or 1
-    limits = [cores, config.processes or cores]
-    if config.memory_mb is not None:
-        limits.append(max(int(config.memory_mb / _WORKER_MB), 1))
-    return min(limits) if min(limits) < cores else None
-
-
-def _least(*values: int | None) -> int | None:
-    given = [value for value in values if value is not None]
-    return min(given) if given else None
-
-
-def _default_directory(config: SurveyConfig) -> str:
-    import datetime as dt
-
-    now = dt.datetime.now().astimezone()
-    return str(Path(config.base_output_dir) / f"{config.run_name}_{now:%Y%m%d_%H%M%S}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import femtobarn
 from femtobarn.api.fit_files import FITTER
-from femtobarn.api.tagprobe.fitted import finish, fit_all, is_probe_run
+from femtobarn.api.tagprobe.fitted import finish, fit_all, is_probe_run, refuse_all_failed
 from femtobarn.config.fitter import FitterConfig, read_fitter_config
 from femtobarn.errors import UsageError
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_json
@@ -33,6 +33,11 @@ def run_fitter(
     Returns
     -------
     the directory, and the content of its fit.json
+
+    Raises
+    ------
+    FitError
+        All fits failed; fit.json says how.
     """
     asked = read_fitter_config(Path(config))
     parse_model(asked.model)
@@ -54,6 +59,7 @@ def run_fitter(
     finish(where, fitted)
     if asked.results_file:
         write_json(where / asked.results_file, _summary(where, fitted))
+    refuse_all_failed(where, fitted)
     return where, fitted
 
 

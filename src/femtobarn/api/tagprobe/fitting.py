@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from femtobarn.api.fit_files import FITTER
-from femtobarn.api.tagprobe.fitted import finish, fit_all, keep_fits, probe_samples
+from femtobarn.api.outputs import copied_run
+from femtobarn.api.tagprobe.fitted import finish, fit_all, keep_fits, probe_samples, refuse_all_failed
 from femtobarn.config.fitter import FitterConfig, read_fitter_config
 from femtobarn.errors import FitError, UsageError
 from femtobarn.run.files import read_json, write_json
@@ -20,8 +21,6 @@ __all__ = ["fit_probes", "probe_copy", "refit_bin"]
 
 def probe_copy(run: str | Path, out: str | Path | None = None) -> Path:
     """The run itself, or its copy in ``out`` to fit in."""
-    from femtobarn.api.fitting import copied_run
-
     return copied_run(Path(run), out)
 
 
@@ -47,8 +46,9 @@ def fit_probes(
     if model is not None:
         parse_model(model)
         asked = dataclasses.replace(asked, model=model)
-    fitted = fit_all(where, asked, samples, workers)
-    return _shown(where, asked, fitted)
+    fitted = _shown(where, asked, fit_all(where, asked, samples, workers))
+    refuse_all_failed(where, fitted)
+    return fitted
 
 
 def _shown(

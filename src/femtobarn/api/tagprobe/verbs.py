@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +40,8 @@ _EXECUTORS: Final[Mapping[str, tuple[str, str | None]]] = {
     "dask/slurm": ("dask", "slurm"), "dask/condor": ("dask", "htcondor"),
     "slurm": ("slurm", None), "htcondor": ("htcondor", None), "pbs": ("pbs", None),
 }  # fmt: skip
+#: Executors that work in this process or in processes of this machine.
+_HERE: Final = (None, "auto", "serial", "processes")
 #: Clusters that only their own site can start.
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "dask/lpc": "workers at the LPC live in a container that lpcjobqueue starts",
@@ -105,20 +107,22 @@ def tnp(
     """
     config = _config(request)
     house = _house(request, config)
+    notes = (*config.notes, *_unused(house))
     try:
         finished = run(house, pages=pages, progress=progress)
     finally:
         folder = RunDirectory(Path(house.out or ""))
-        if config.notes and folder.manifest_path.exists():
-            folder.note(warnings=config.notes)
-    return finished, config.notes
+        if notes and folder.manifest_path.exists():
+            folder.note(warnings=notes)
+    return finished, notes
 
 
 def tnp_plan(request: TnpRequest) -> TnpPlan:
     """What would run; metadata is read, nothing is written."""
     config = _config(request)
-    resolved, planned = plan(_house(request, config))
-    return TnpPlan(resolved, planned, config, config.notes)
+    house = _house(request, config)
+    resolved, planned = plan(house)
+    return TnpPlan(resolved, planned, config, (*config.notes, *_unused(house)))
 
 
 def tnp_values(request: TnpRequest) -> list[tuple[str, Any, str]]:
@@ -181,6 +185,15 @@ def _house(request: TnpRequest, config: TnpConfig) -> Request:
         allow_missing=request.allow_missing or config.allow_missing, fresh=request.fresh,
         command=request.command,
     )  # fmt: skip
+
+
+def _unused(house: Request) -> tuple[str, ...]:
+    """What was asked of a cluster's workers, where none are started."""
+    asked = [name for name, value in asdict(house.resources).items() if value not in (None, False)]
+    if not asked or house.executor not in _HERE:
+        return ()
+    names = ", ".join(name.replace("_", "-") for name in asked)
+    return (f"{names}: not used by the executor {house.executor or 'auto'}, which starts no cluster",)
 
 
 def _default_out() -> str:

@@ -11,7 +11,16 @@ from femtobarn.errors import UsageError, nearest
 from femtobarn.stats.intervals import weighted_efficiency
 from femtobarn.stats.passfail.likelihood import Spectra
 
-__all__ = ["RMS_MEMBERS", "Efficiency", "ScaleFactor", "combine", "count_efficiency", "fitted_efficiency"]
+__all__ = [
+    "RMS_MEMBERS",
+    "Efficiency",
+    "ScaleFactor",
+    "combine",
+    "count_efficiency",
+    "fitted_efficiency",
+    "how_many_good",
+    "table_columns",
+]
 
 COMBINATIONS: Final = ("quadrature", "envelope", "rms2024")
 #: Fits whose mean the combination rms2024 quotes.
@@ -205,6 +214,11 @@ def _propagated(data: Efficiency, mc: Efficiency) -> tuple[float | None, float |
         math.hypot(d_down, value * m_up) / mc.value,
         math.hypot(d_up, value * m_down) / mc.value,
     )
+
+
+def how_many_good(fits: Sequence[Mapping[str, Any]]) -> str:
+    """``29 of 32 fits are good``."""
+    return f"{sum(one['status'] == 'good' for one in fits)} of {len(fits)} fits are good"
 
 
 def table_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
