@@ -384,3 +384,28 @@ def test_a_fit_is_carried_over_by_name(zoo):
     assert covariance[i, j] == result.covariance[a, b]
     assert covariance[other.index("new"), other.index("new")] == 1.0
     assert other.expected(x) == pytest.approx(model.expected(result.values)[2:], rel=1e-12)
+
+
+@pytest.mark.parametrize("shift", [0.1, 0.3, 1.0])
+def test_a_limit_where_templates_cancel_in_a_bin_without_events(shift):
+    """At the best fit the expectation of the empty bin is zero or below: its likelihood has an edge there."""
+
+    def varied(name, low, high):
+        return {"name": name, "type": "histosys", "data": {"lo_data": low, "hi_data": high}}
+
+    signal = {"name": "s", "data": [5.0, 0.2], "modifiers": [
+        {"name": "mu", "type": "normfactor", "data": None},
+        varied("shape", [5.0, 0.2 + shift], [5.0, 0.2 - shift]),
+    ]}  # fmt: skip
+    background = {"name": "b", "data": [10.0, 0.0], "modifiers": [varied("other", [9.0, -0.1], [11.0, 0.1])]}
+    model = Model(parse_workspace({
+        "version": "1.0.0",
+        "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
+        "observations": [{"name": "c", "data": [10.0, 0.0]}],
+        "channels": [{"name": "c", "samples": [signal, background]}],
+    }))  # fmt: skip
+    found = limit(model)
+    assert found.reasons == {}
+    assert found.observed == pytest.approx(found.expected[2], rel=1e-3)  # the data are as expected
+    assert 1.4 < found.observed < 1.6
+    assert model.asimov([-1.0, 0.0, 0.0]).main.tolist() == [9.0, 0.0]

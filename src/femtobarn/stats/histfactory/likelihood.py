@@ -42,6 +42,8 @@ IntArray = npt.NDArray[np.intp]
 _TINY: Final = 1e-100
 #: Expectations below this share of the data's bin are continued smoothly: a finite penalty, never nan.
 _FLOOR: Final = 1e-10
+#: Negative expectations of bins without events are bent to a constant over this range [events].
+_BEND: Final = 1e-3
 #: Elements of a dense (cells, parameters) array up to which one block is fastest.
 _DENSE: Final = 50_000
 _LOG_2PI: Final = math.log(2.0 * math.pi)
@@ -160,7 +162,7 @@ def _main(n: FloatArray, nu: FloatArray) -> float:
     safe = np.maximum(nu, floor)
     scale = np.where(seen, n, 1.0)
     r = (safe - n) / scale
-    terms = np.where(seen, n * (r - np.log1p(r * seen)), np.maximum(nu, 0.0))
+    terms = np.where(seen, n * (r - np.log1p(r * seen)), _nothing_seen(nu)[0])
     low = seen & (nu < floor)
     if low.any():
         t = (nu - safe) / floor
@@ -180,8 +182,21 @@ def _weights(n: FloatArray, nu: FloatArray) -> tuple[FloatArray, FloatArray]:
         t = np.where(low & seen, (nu - safe) / floor, 0.0)
         rising = np.where(nu > 0.0, 2.0, 0.0)
         first = np.where(low & seen, rising - 2.0 * ratio * (1.0 - t), first)
-        first = np.where(~seen, rising, first)
+    empty = ~seen & (nu <= 0.0)
+    if empty.any():
+        _, slope, curvature = _nothing_seen(nu)
+        first, second = np.where(empty, 2.0 * slope, first), np.where(empty, 2.0 * curvature, second)
     return first, second
+
+
+def _nothing_seen(nu: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Expectation of bins without events, and its derivatives; what is negative is bent to a floor.
+
+    A minimum at an edge of slope 1 and 0, where templates cancel, could not be found.
+    """
+    t = np.clip(nu / _BEND, -1.0, 0.0)
+    inside = (nu <= 0.0) & (nu > -_BEND)
+    return np.maximum(nu, 0.0) + _BEND * (t + 0.5 * t * t), 1.0 + t, np.where(inside, 1.0 / _BEND, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

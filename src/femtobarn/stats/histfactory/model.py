@@ -241,8 +241,8 @@ class Model:
         return out
 
     def asimov(self, x: npt.ArrayLike) -> Data:
-        """The data set that is expected at a point, auxiliary data included."""
-        return Data(self.expected(x), self.expected_auxdata(x))
+        """The data expected at a point, auxiliary data included; no bin holds less than nothing."""
+        return Data(np.maximum(self.expected(x), 0.0), self.expected_auxdata(x))
 
     def twice_nll(self, x: npt.ArrayLike, data: npt.ArrayLike | Data | None = None) -> float:
         """-2 log L with factorials and constants of the constraints (pyhf's -2 logpdf).
