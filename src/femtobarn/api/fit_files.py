@@ -6,6 +6,7 @@ import csv
 import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from femtobarn.errors import StoreError, UsageError
@@ -60,9 +61,17 @@ def _read_table(path: Path) -> dict[str, list[str]]:
         raise StoreError(f"cannot be read: {error}", where=str(path)) from error
 
 
-def fit_drawings(folder: Path, fitted: Mapping[str, Any], label: Any) -> Iterator[Any]:
-    """All figures of a likelihood fit (see :func:`femtobarn.plot.fit_set`)."""
-    from femtobarn.plot import fit_set
+def fit_drawings(
+    folder: Path,
+    fitted: Mapping[str, Any],
+    label: Any,
+    styles: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+) -> Iterator[Any]:
+    """All figures of a likelihood fit (see :func:`femtobarn.plot.fit_set`).
+
+    ``styles``: {sample: (colour, text)}, so that a process looks the same before and in the fit.
+    """
+    from femtobarn.plot import ProcessStyle, fit_set
 
     if fitted.get("kind") == "tagprobe":
         from femtobarn.plot.tagprobe import efficiency_figures
@@ -71,7 +80,8 @@ def fit_drawings(folder: Path, fitted: Mapping[str, Any], label: Any) -> Iterato
         return efficiency_figures(read_json(path)["rows"] if path.exists() else [], label)
     paths = {name: folder / "tables" / f"{name}.csv" for name in _TABLES}
     tables = {name: _read_table(path) for name, path in paths.items() if path.exists()}
-    return fit_set(fitted, tables, label)
+    looks = {name: ProcessStyle(*style) for name, style in styles.items()}
+    return fit_set(fitted, tables, label, looks)
 
 
 def stored_model(folder: Path, options: FitOptions | None = None) -> LoadedModel:

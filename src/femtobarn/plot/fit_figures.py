@@ -10,7 +10,7 @@ from femtobarn.plot.drawing import Drawing
 from femtobarn.plot.fits import correlations, limit, pulls, ranking, scan, toy_pulls
 from femtobarn.plot.names import Stems
 from femtobarn.plot.prepost import pre_post_fit
-from femtobarn.plot.style import Label
+from femtobarn.plot.style import Label, ProcessStyle
 
 __all__ = ["fit_set"]
 
@@ -20,7 +20,12 @@ Table = Mapping[str, Sequence[Any]]
 _MOST_CHANNELS: Final = 30
 
 
-def fit_set(fitted: Mapping[str, Any], tables: Mapping[str, Table], label: Label) -> Iterator[Drawing]:
+def fit_set(
+    fitted: Mapping[str, Any],
+    tables: Mapping[str, Table],
+    label: Label,
+    styles: Mapping[str, ProcessStyle] | None = None,
+) -> Iterator[Drawing]:
     """Channels before and after the fit, pulls, ranking, correlations, scans, contours, limit, toys.
 
     What the fit was not asked for is not drawn; nothing is drawn of a fit that failed.
@@ -30,13 +35,15 @@ def fit_set(fitted: Mapping[str, Any], tables: Mapping[str, Table], label: Label
     fitted : the object of ``fit.json``
     tables : {stem: {column: values}}
         Those in ``tables/`` of the fit: ``observed``, ``yields_prefit`` and ``yields_postfit`` are used.
+    styles : {sample: ProcessStyle}, optional
+        Colours, legend texts and order of the channels' stacks.
     """
     if fitted.get("kind") != "histfactory" or fitted["mle"]["status"] == "failed":
         return
     name = Stems()
     poi = str(fitted["workspace"]["poi"] or "")
     if {"yields_prefit", "yields_postfit"} <= set(tables):
-        yield from _channels(fitted, tables, label, name)
+        yield from _channels(fitted, tables, label, name, styles)
     mle = _with_constraints(fitted["mle"], tables.get("pulls", {}))
     if any(one.get("pull") is not None and not one["fixed"] for one in mle["parameters"].values()):
         yield pulls(mle, name=name("pulls"), label=label)
@@ -57,7 +64,11 @@ def fit_set(fitted: Mapping[str, Any], tables: Mapping[str, Table], label: Label
 
 
 def _channels(
-    fitted: Mapping[str, Any], tables: Mapping[str, Table], label: Label, name: Stems
+    fitted: Mapping[str, Any],
+    tables: Mapping[str, Table],
+    label: Label,
+    name: Stems,
+    styles: Mapping[str, ProcessStyle] | None,
 ) -> Iterator[Drawing]:
     observed = tables.get("observed", {})
     channels = [str(one) for one in observed.get("channel", ())]
@@ -74,7 +85,7 @@ def _channels(
             }
         yield pre_post_fit(
             tables["yields_prefit"], tables["yields_postfit"], channel=channel, label=label,
-            name=name(f"channel_{channel}"), **more,
+            name=name(f"channel_{channel}"), styles=styles, **more,
         )  # fmt: skip
 
 

@@ -53,4 +53,5 @@ analysis = Analysis(
     infer=model.infer,
     figures=figures.figures,
     headline=figures.headline,
+    sample_styles=figures.SAMPLE_STYLES,
 )
