@@ -25,13 +25,9 @@ from rows import keep, ratios
 #: What the peer's histograms hold; its pickles are read by its own interpreter.
 PEER_SUMS = r"""
 import json, pickle, sys
-found = {}
-for path in sys.argv[1:]:
-    with open(path, "rb") as file:
-        for filter_name, pair in pickle.load(file).items():
-            for verdict, hist in pair.items():
-                found[verdict] = found.get(verdict, 0.0) + float(hist.values(flow=True).sum())
-print(json.dumps(found))
+with open(sys.argv[1], "rb") as file:
+    found = pickle.load(file)
+print(json.dumps({verdict: float(hist.sum(flow=True).value) for verdict, hist in found.items()}))
 """
 CHUNKS = 50
 FILTER = "HLT_Ele32_WPTight_Gsf"
@@ -89,8 +85,8 @@ def same_rows(ours, theirs):
 
 def same_sums(ours, theirs, python):
     """Whether both histogrammed the same number of passing and failing probes."""
-    paths = [str(path) for path in sorted(theirs.rglob("*_histos.pkl"))]
-    done = subprocess.run([python, "-c", PEER_SUMS, *paths], check=True, capture_output=True, text=True)
+    [path] = theirs.rglob("*_histos.pkl")
+    done = subprocess.run([python, "-c", PEER_SUMS, str(path)], check=True, capture_output=True, text=True)
     peer = json.loads(done.stdout)
     found = json.loads((ours / "yields.json").read_text())
     mine = {
@@ -105,6 +101,7 @@ def main():
     parser.add_argument("--shared", default=os.environ.get("FEMTOBARN_SHARED", "../shared"))
     parser.add_argument("--peer", required=True, help="the older tool's run-analysis")
     parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--case", choices=("readme", "chunks"), help="only this one")
     options = parser.parse_args()
     shared = Path(options.shared).resolve()
     python = Path(options.peer).with_name("python")
@@ -126,6 +123,8 @@ def main():
             ("readme", "tag and probe: README example, 2 x 1 000 events, 5 tasks", 2000, 10.0, readme),
             ("chunks", f"tag and probe: 50 000 events in {CHUNKS} chunks", 50_000, 20.0, fifty),
         ):
+            if options.case not in (None, case):
+                continue
             house = [sys.executable, "-m", "femtobarn", "tnp", *arguments, "--executor", "sync",
                      "--skip-report", "--output"]  # fmt: skip
             older = [options.peer, *arguments, "--executor", "sync", "--output"]
@@ -151,8 +150,8 @@ def main():
                     "femtobarn": version("femtobarn"), "python": sys.version.split()[0],
                 },
             })  # fmt: skip
-            print(json.dumps(rows[-1], indent=1, sort_keys=True))
-    keep(rows)
+            print(json.dumps(rows[-1], indent=1, sort_keys=True), flush=True)
+            keep(rows)
 
 
 if __name__ == "__main__":

@@ -156,7 +156,9 @@ def test_tests_need_the_development_lock_and_pass_their_status_on(checkout: Chec
     # Then both verbs are served by the same environment.
     before = len(checkout.pip_calls())
     assert checkout.run("demo").returncode == 5
-    assert checkout.run("test").returncode == 7
+    everything = checkout.run("test")
+    assert everything.returncode == 7
+    assert everything.stdout == f"pytest -n logical --dist worksteal in {checkout.root}\n"
     assert len(checkout.pip_calls()) == before
 
 

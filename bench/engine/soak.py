@@ -31,9 +31,10 @@ _inner = process
 
 
 def process(events, ctx):
+    import os
     import time
 
-    time.sleep({seconds})
+    time.sleep(float(os.environ.get("SOAK_SECONDS", "0")))
     return _inner(events, ctx)
 """
 
@@ -66,7 +67,10 @@ def start(run: Path, folder: Path, parts: int, environment: dict[str, str]) -> s
 
 def soak(options: argparse.Namespace, folder: Path) -> dict:
     choose = random.Random(options.seed)
-    environment = os.environ | {"FEMTOBARN_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "FEMTOBARN_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1",
+        "SOAK_SECONDS": str(60 * options.minutes / options.parts),
+    }  # fmt: skip
     run, end = folder / "run", time.monotonic() + 60 * options.minutes
     seen = {"starts": 0, "workers_killed": 0, "main_killed": 0, "ended_by_itself": 0, "tracebacks": 0}
     while True:
@@ -100,7 +104,7 @@ def soak(options: argparse.Namespace, folder: Path) -> dict:
     ]
     done = [entry["part"] for entry in ledger if entry.get("state") == "done"]
     peace = folder / "peace"
-    fresh = environment | {"FEMTOBARN_CACHE": str(folder / "other")}
+    fresh = environment | {"FEMTOBARN_CACHE": str(folder / "other"), "SOAK_SECONDS": "0"}
     assert start(peace, folder, options.parts, fresh).wait() == 0
     same = {
         name: (run / name).read_bytes() == (peace / name).read_bytes()
@@ -124,8 +128,7 @@ def main() -> None:
         make(folder, options.parts // 10)
         analysis = folder / "bench_analysis.py"
         text = analysis.read_text()
-        slow = SLOW.format(seconds=round(60 * options.minutes / options.parts, 3))
-        analysis.write_text(text.replace("\n\nanalysis = ", f"\n{slow}\n\nanalysis = "))
+        analysis.write_text(text.replace("\n\nanalysis = ", f"\n{SLOW}\n\nanalysis = "))
         started = time.monotonic()
         found = soak(options, folder)
     finally:

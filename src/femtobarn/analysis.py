@@ -251,8 +251,8 @@ class Analysis:
     infer : function (stored) -> keys of fit.json beside those of the model
     tables : function (stored) -> {file stem: columns}
     figures : function (stored, fit.json) -> drawings
+    styles : {process, or sample of the model: (colour, legend text)} for the figures of the fit
     headline : function (stored, fit.json) -> one sentence
-    sample_styles : {sample of the model: (colour, text of the legend)}, from the bottom of the stack
     files : function (stored) -> (path inside the run directory, content) of further files
     titles : names of columns whose description in the file ``process`` wants (``ctx.titles``)
     shared_files : whether a file may be in several datasets, each a reading of its own
@@ -287,8 +287,8 @@ class Analysis:
     infer: Callable[[Stored], Mapping[str, Any]] | None = None
     tables: Callable[[Stored], Mapping[str, Mapping[str, Any]]] | None = None
     figures: Callable[[Stored, Mapping[str, Any]], Iterable[Any]] | None = None
+    styles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     headline: Callable[[Stored, Mapping[str, Any]], str] | None = None
-    sample_styles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     files: Callable[[Stored], Iterable[tuple[str, bytes]]] | None = None
     whole_file: Callable[[FileRef, Context, Path], tuple[Outcome, int, int]] | None = None
     verdict: Callable[[Stored], str] | None = None

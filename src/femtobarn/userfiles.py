@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,14 +77,15 @@ def _importing_from(folder: Path) -> Iterator[None]:
 
 def _beside(folder: Path) -> list[tuple[str, Path]]:
     """Imported modules and packages that lie in the folder itself: (name, source)."""
+    inside = f"{folder}{os.sep}"
     found = []
     for name, module in list(sys.modules.items()):
-        top = sys.modules.get(name.partition(".")[0])
-        origin = Path(getattr(top, "__file__", None) or "")
-        home = origin.parent.parent if hasattr(top, "__path__") else origin.parent
         source = getattr(module, "__file__", None)
-        if source and home == folder and name != "__main__":
-            found.append((name, Path(source)))
+        if source and source.startswith(inside) and name != "__main__":
+            first, _, rest = source.removeprefix(inside).partition(os.sep)
+            # A folder is a package of that name, not one in which others are installed.
+            if first == name.partition(".")[0] or not rest:
+                found.append((name, Path(source)))
     return found
 
 

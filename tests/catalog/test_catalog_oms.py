@@ -265,6 +265,31 @@ def test_the_store_remembers_also_empty_answers(tmp_path):
     assert found.lumisections is None
 
 
+def test_a_store_knows_of_each_run_whether_luminosities_are_sums(tmp_path):
+    """A run of one step tells nothing by itself; the others of the store do."""
+
+    def section(run, number, recorded):
+        stable = {"beam1_stable": True, "beam2_stable": number > 1}
+        values = {"run_number": run, "lumisection_number": number, "recorded_lumi": recorded}
+        return Row(f"{run}_{number}", values | stable | {"pileup": 30.0 + number}, {})
+
+    with RunStore(tmp_path / "s.db") as store:
+        rows = [section(5, n, 0.5 * n) for n in range(1, 60)] + [section(6, 1, 40.0), section(6, 2, 41.5)]
+        store.put("lumisections", "oms", (5, 6), rows)
+        store.put("runs", "oms", (6, 6), [row(6, fill_number=9, duration=3.0)])
+        store.put(
+            "fills", "oms", (9, 9), [Row("9", {"fill_number": 9, "fill_energy": 6500, "duration": 8}, {})]
+        )
+    found = read_store(tmp_path / "s.db")
+    table = found.runs.merged(found.lumisections.by_run())
+    assert (len(found.lumisections), len(table)) == (61, 2)
+    assert [table.number(run, "recorded_lumi") for run in (5, 6)] == [29.0, 1.5]
+    assert [table.number(6, name) for name in ("duration", "fill_energy", "n_stable_ls")] == [3.0, 6500, 1]
+    assert found.lumisections.profile(6).pileup.tolist() == [32.0]
+    assert found.lumisections.profile(7) is None
+    assert found.lumisections.attributes(7) == {}
+
+
 def test_young_runs_are_asked_for_again(tmp_path):
     with RunStore(tmp_path / "s.db", clock=lambda: 1.0e9) as store:
         store.put("runs", "oms", (1, 3), [

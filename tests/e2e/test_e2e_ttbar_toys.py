@@ -12,8 +12,6 @@ import pytest
 import uproot
 
 from femtobarn import api
-from femtobarn.analyses.ttbar import analysis as ttbar
-from femtobarn.analyses.ttbar import figures, model
 from femtobarn.errors import ConfigError, LossError, UsageError
 from femtobarn.export.root import read_root
 from femtobarn.hists import read_hists
@@ -190,9 +188,3 @@ def test_a_variation_that_leaves_no_rate_is_no_uncertainty(tmp_path: Path) -> No
     )
     assert "ttbar_norm" in run.headline
     assert any("no uncertainty for 'Jet energy scale' of single top" in one for one in run.warnings)
-
-
-def test_a_process_looks_the_same_before_and_in_the_fit() -> None:
-    assert set(ttbar.sample_styles) == set(model.SAMPLES.values())
-    for process, sample in model.SAMPLES.items():
-        assert ttbar.sample_styles[sample] == figures._STYLES[process]

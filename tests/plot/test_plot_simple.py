@@ -7,7 +7,7 @@ import pytest
 
 from femtobarn.hists import regular
 from femtobarn.normalise import Spectrum
-from femtobarn.plot import Label, cutflow, mass_fit, plane, spectrum_only
+from femtobarn.plot import Label, cutflow, excess, mass_fit, plane, spectrum_only
 from femtobarn.run.files import strict
 
 LABEL = Label("femtobarn toy simulation", 13, 10.0)
@@ -115,3 +115,18 @@ def test_mass_fit_subtracts_the_background():
     assert main.get_ylabel() == "Events / 10 GeV"
     assert panel.get_xlabel() == "mass [GeV]"
     assert "N = 3 ± 2" in main.texts[0].get_text()
+
+
+@pytest.mark.parametrize("window", [(120.0, 140.0), None])
+def test_an_excess_is_shown_against_its_background(window):
+    drawing = excess(
+        AXIS, [9, 4, 16, 0, 1], [9.0, 4.0, 4.0, 4.0, 1.0], window=window, name="best", label=LABEL
+    )
+    found = strict(drawing.numbers)
+    assert found["pulls"] == [0, 0, 6, -2, 0]
+    assert found["window"] == (list(window) if window else None)
+    main, panel = drawing.figure.axes[:2]
+    assert main.get_yscale() == "log"
+    low, high = panel.get_ylim()
+    assert low == -high
+    assert high > 6

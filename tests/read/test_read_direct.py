@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import awkward as ak
@@ -8,11 +9,12 @@ import pytest
 import uproot
 from numpy.testing import assert_array_equal
 
-from femtobarn.errors import DataError
+from femtobarn.errors import DataError, FemtobarnError
+from femtobarn.kernels.treescan import after_block, scan_branches
 from femtobarn.read import open_source, read_events
 from femtobarn.read.columns import widened
 from femtobarn.read.plain import PlainTree, open_plain
-from femtobarn.read.rootbytes import Unusual, unpack_blocks
+from femtobarn.read.rootbytes import RootBytes, Unusual, unpack_blocks
 from femtobarn.records import FileRef
 
 
@@ -133,3 +135,38 @@ def test_titles_of_branches_are_those_that_uproot_finds(shared):
         titles = {name: branch.title for name, branch in file["Events"].items()}
     assert {name: source.branch_title(name) for name in source.branches} == titles
     assert any(len(title) > 20 for title in titles.values())
+
+
+def test_lengths_that_lead_out_of_the_data():
+    """The compiled scan must not follow them: what lies there may be nobody's memory."""
+    data = np.frombuffer(b"\x40\x00\x00\x08" + bytes(60), dtype=np.uint8)
+    assert after_block(data, 0) == 12
+    for at in (-1, 61, 64, 10**9, 10**15, -(10**15)):
+        assert after_block(data, at) == -1
+    for at in (0, 63, 10**15, -(10**15)):
+        assert len(scan_branches(data, at, 3)) == 0
+
+
+def test_any_damage_is_refused_in_words_or_harmless(written, tmp_path):
+    """Header, directory and tree with a few bytes changed: columns, or a sentence."""
+    choose = random.Random(6)  # noqa: S311 - places, not secrets
+    good = written.read_bytes()
+    file = RootBytes(str(written))
+    keys = file.directory()
+    places = [(0, 200), *((key.at, key.length) for key in keys)]
+    file.close()
+    bad = tmp_path / "bad.root"
+    refused = 0
+    for _ in range(80):
+        out = bytearray(good)
+        for _ in range(choose.randint(1, 4)):
+            at, length = choose.choice(places)
+            out[at + choose.randrange(length)] = choose.choice([0, 0x7F, 0x80, 0xFF, choose.randrange(256)])
+        bad.write_bytes(out)
+        try:
+            source = open_source(FileRef(str(bad)))
+            source.read(sorted(source.branches), 0, min(source.entries, 100))
+            source.close()
+        except FemtobarnError:
+            refused += 1
+    assert 10 < refused < 80

@@ -12,6 +12,7 @@ import pytest
 
 from femtobarn.report import ReportInputs, Table, read_index, read_inputs, render, render_index, write_report
 from femtobarn.report.page import templates
+from femtobarn.report.sections import yields
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 #: Attributes that make a browser fetch something.
@@ -233,16 +234,43 @@ def test_the_emptiest_page():
 def test_other_jobs_results_have_a_place():
     fit = {
         "kind": "tagprobe",
-        "fits": [{"label": "id", "bin": {"name": "pt20to35"}, "efficiency": {"value": 0.62, "hesse": 0.013}}],
+        "fits": [
+            {
+                "label": "id",
+                "bin": {"name": "pt20to35"},
+                "efficiency": {"value": 0.62, "hesse": 0.013},
+                "filter": "tight",
+                "region": "",
+                "variation": "nominal",
+                "status": "good",
+                "reasons": [],
+                "model": {"signal": "dcb", "background": "exp"},
+                "gof": {"chi2": 71.24, "ndof": 48},
+            }
+        ],
         "search": {
             "global": {"n_histograms": 12, "p_min": 1e-4},
             "histograms": [{"name": "m_ee", "z_max": 3.1}],
         },
     }
     text = text_of(render(ReportInputs("other", fit=fit)))
-    for expected in ("0.620 ± 0.013", "pt20to35", "m_ee", "n_histograms"):
+    for expected in ("0.620 ± 0.013", "pt20to35", "dcb_exp", "71.2/48", "m_ee", "n_histograms"):
         assert expected in text
     assert "Likelihood fit" not in text
+
+
+def test_what_stands_for_data_is_no_expectation():
+    rows = {"ttbar": {"value": 8.0, "stat": 3.0}, "wjets": {"value": 4.0, "stat": 4.0},
+            "pseudodata": {"value": 70.0, "stat": 1.0}, "data": {"value": 13.0, "stat": 3.6}}  # fmt: skip
+    (few,) = yields(ReportInputs("few", yields={"4j1b": rows}))
+    assert [row[0] for row in few.rows] == ["ttbar", "wjets", "sum of expectations", "pseudodata", "data"]
+    assert few.rows[2] == ("sum of expectations", "12.0 ± 5.0")
+    (many,) = yields(ReportInputs("many", yields={f"r{i}": rows for i in range(9)}))
+    assert many.columns == ("region", "ttbar", "wjets", "sum of expectations", "pseudodata", "data")
+    assert len(many.rows) == 9
+    assert many.rows[8][:4] == ("r8", few.rows[0][1], few.rows[1][1], "12.0 ± 5.0")
+    (beside,) = yields(ReportInputs("t", manifest={"analysis": "tagprobe"}, yields={"tight": rows}))
+    assert "sum of expectations" not in [row[0] for row in beside.rows]
 
 
 def test_long_rankings_keep_the_largest_and_warnings_come_once(make_run):

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from femtobarn.catalog.lumisections import LumiTable
+from femtobarn.catalog.lumisections import Sections
 from femtobarn.catalog.runrecords import CLASSES
 from femtobarn.rank.answers import Suggestion
 from femtobarn.rank.evaluate import Evaluation, ranks_table
@@ -98,7 +98,7 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         path.unlink(missing_ok=True)
 
 
-def draw_overlays(folder: Path, answers: Sequence[Suggestion], table: LumiTable | None, *, toy: bool) -> None:
+def draw_overlays(folder: Path, answers: Sequence[Suggestion], table: Sections | None, *, toy: bool) -> None:
     """Luminosity of each run and its first references, as PNG, SVG and JSON."""
     if table is None:
         return

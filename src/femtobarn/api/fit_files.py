@@ -67,10 +67,7 @@ def fit_drawings(
     label: Any,
     styles: Mapping[str, tuple[str, str]] = MappingProxyType({}),
 ) -> Iterator[Any]:
-    """All figures of a likelihood fit (see :func:`femtobarn.plot.fit_set`).
-
-    ``styles``: {sample: (colour, text)}, so that a process looks the same before and in the fit.
-    """
+    """All figures of a likelihood fit (see :func:`femtobarn.plot.fit_set`)."""
     from femtobarn.plot import ProcessStyle, fit_set
 
     if fitted.get("kind") == "tagprobe":
@@ -80,8 +77,7 @@ def fit_drawings(
         return efficiency_figures(read_json(path)["rows"] if path.exists() else [], label)
     paths = {name: folder / "tables" / f"{name}.csv" for name in _TABLES}
     tables = {name: _read_table(path) for name, path in paths.items() if path.exists()}
-    looks = {name: ProcessStyle(*style) for name, style in styles.items()}
-    return fit_set(fitted, tables, label, looks)
+    return fit_set(fitted, tables, label, {name: ProcessStyle(*style) for name, style in styles.items()})
 
 
 def stored_model(folder: Path, options: FitOptions | None = None) -> LoadedModel:

@@ -178,7 +178,7 @@ def _plot(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapp
     label = _label(stored, folder.manifest())
     own = analysis.figures(stored, fitted) if analysis.figures else _plain_figures(analysis, stored, label)
     paths, names = [], []
-    for drawing in itertools.chain(own, fit_drawings(folder.path, fitted, label, analysis.sample_styles)):
+    for drawing in itertools.chain(own, fit_drawings(folder.path, fitted, label, analysis.styles)):
         saved = save(drawing, target)
         names.append(saved[0].stem)
         paths += saved

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import keyword
 import re
+import sys
+import sysconfig
 from importlib import resources
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Final
 
@@ -63,8 +65,8 @@ def _check_name(name: str, folder: Path) -> None:
                          action="use letters, digits and _, beginning with a letter")  # fmt: skip
     if (folder / f"{name}.py").exists():
         return  # refused when it is written; a file here is also found as a module
-    found = importlib.util.find_spec(name)
-    if found is not None and found.origin != str(Path(f"{name}.py").resolve()):
+    installed = [sysconfig.get_path(kind) for kind in ("purelib", "platlib")]
+    if name in {*sys.stdlib_module_names, "femtobarn"} or PathFinder.find_spec(name, installed) is not None:
         raise UsageError(
             f"{name!r} is the name of an installed Python module, which {name}.py would hide",
             near=[f"my_{name}"],

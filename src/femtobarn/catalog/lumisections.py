@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,10 @@ from femtobarn.catalog.quantity import Quantity
 from femtobarn.catalog.runtable import canonical, read_rows
 from femtobarn.errors import DataError
 
-__all__ = ["LS_SECONDS", "LumiTable", "Profile", "is_cumulative", "lumi_table", "read_lumisections"]
+__all__ = [
+    "LS_SECONDS", "LumiTable", "Profile", "Sections", "SectionsByRun", "is_cumulative", "lumi_table",
+    "read_lumisections",
+]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -155,19 +158,36 @@ class LumiTable:
         return found
 
     def by_run(self) -> Mapping[int, Mapping[str, Quantity]]:
-        """{run: what its lumisections say of it}, worked out for a run when it is asked for."""
-        return _ByRun(self, frozenset(np.unique(self.run).tolist()))
+        """{run: what its lumisections say of it}."""
+        return SectionsByRun(self, frozenset(np.unique(self.run).tolist()))
+
+
+class Sections(Protocol):
+    """Lumisections, wherever they are."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def profile(self, run: int) -> Profile | None: ...
+
+    def attributes(self, run: int) -> dict[str, Quantity]: ...
+
+    def by_run(self) -> Mapping[int, Mapping[str, Quantity]]: ...
 
 
 @dataclass(frozen=True)
-class _ByRun(Mapping[int, Mapping[str, Quantity]]):
-    table: LumiTable
+class SectionsByRun(Mapping[int, Mapping[str, Quantity]]):
+    """{run: what its lumisections say of it}, worked out for a run when it is asked for."""
+
+    sections: Sections
     runs: frozenset[int]
 
     def __getitem__(self, run: int) -> Mapping[str, Quantity]:
         if run not in self.runs:
             raise KeyError(run)
-        return self.table.attributes(run)
+        return self.sections.attributes(run)
 
     def __iter__(self) -> Iterator[int]:
         return iter(sorted(self.runs))
@@ -211,8 +231,10 @@ def _arrow(path: Path) -> dict[str, npt.NDArray[Any]]:
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
-def lumi_table(columns: Mapping[str, npt.NDArray[Any]], source: str) -> LumiTable:
-    """Sort and check columns of lumisections."""
+def lumi_table(
+    columns: Mapping[str, npt.NDArray[Any]], source: str, per_section: Mapping[str, bool] | None = None
+) -> LumiTable:
+    """Sort and check columns of lumisections; ``per_section`` where more of them have told already."""
     named = {canonical(name): values for name, values in columns.items()}
     for key in ("run_number", "lumisection_number"):
         if key not in named:
@@ -243,9 +265,11 @@ def lumi_table(columns: Mapping[str, npt.NDArray[Any]], source: str) -> LumiTabl
         for name, values in named.items()
         if name.endswith(("_ready", "_stable", "_present")) or name in ("physics_flag", "cms_active")
     }
-    per_section: dict[str, bool] = {
-        n: not is_cumulative(run, numbers[n]) for n in _CUMULATIVE if n in numbers
-    }
+    told = per_section or {}
+    per_section = {
+        name: told[name] if name in told else not is_cumulative(run, numbers[name])
+        for name in _CUMULATIVE if name in numbers
+    }  # fmt: skip
     return LumiTable(run, number, numbers, flags, Path(source).name, per_section, tuple(warnings))
 
 

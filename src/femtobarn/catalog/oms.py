@@ -249,6 +249,10 @@ class OmsClient:
                 else:
                     value = convert(float(value), unit, attribute, where=where)
                 units[ours] = attribute.unit
+            if not attribute.allows(value):
+                self._warn(
+                    f"{where}: values of {name} outside [{attribute.low:g}, {attribute.high:g}] are rejected"
+                )
             values[ours] = value
         return values, units
 

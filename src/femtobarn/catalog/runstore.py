@@ -13,25 +13,20 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-import numpy as np
-
-from femtobarn.catalog.attributes import ATTRIBUTES, Attribute, quantity
-from femtobarn.catalog.lumisections import LumiTable, lumi_table
 from femtobarn.catalog.oms import Row
-from femtobarn.catalog.quantity import Quantity
 from femtobarn.catalog.runrecords import Pair, RunKey, class_from_dataset
 from femtobarn.catalog.runtable import RunTable
+from femtobarn.catalog.stored import StoredRecords, StoredRuns, StoredSections
 from femtobarn.errors import DataError, StoreError
 from femtobarn.folders import shared_disk
 from femtobarn.locks import locked
 
-__all__ = ["RunStore", "StoredRecords", "read_store", "subtract"]
+__all__ = ["RunStore", "read_store", "subtract"]
 
 notice: Final = logging.getLogger("femtobarn.notice")
 
@@ -74,15 +69,6 @@ def subtract(wanted: Iterable[Range], known: Iterable[Range]) -> list[Range]:
                 rest.append((high + 1, last))
         left = rest
     return left
-
-
-@dataclass(frozen=True)
-class StoredRecords:
-    """Everything a store holds, ready for ranking."""
-
-    pairs: tuple[Pair, ...]
-    runs: RunTable
-    lumisections: LumiTable | None
 
 
 @contextmanager
@@ -261,41 +247,17 @@ class RunStore:
         )
 
     def _runs(self) -> RunTable:
-        fills = {
-            fill: json.loads(payload)
-            for fill, payload in self._db.execute("SELECT fill, payload FROM records WHERE resource='fills'")
-        }
-        table: dict[int, dict[str, Quantity]] = {}
+        fills = self._db.execute("SELECT fill, payload FROM records WHERE resource='fills'")
         query = "SELECT run, fill, payload, source FROM records WHERE resource='runs' ORDER BY run"
-        for run, fill, payload, source in self._db.execute(query):
-            values = json.loads(payload)
-            of_fill = {
-                n: v for n, v in fills.get(fill, {}).items() if n.startswith("fill_") and n not in values
-            }
-            table[run] = {
-                name: _quantity(name, value, source) for name, value in {**of_fill, **values}.items()
-            }
-        return RunTable(table, self.path.name)
+        rows = {run: (fill, payload, source) for run, fill, payload, source in self._db.execute(query)}
+        return RunTable(StoredRuns(rows, dict(fills.fetchall())), self.path.name)
 
-    def _lumisections(self) -> LumiTable | None:
-        rows = [
-            json.loads(payload)
-            for (payload,) in self._db.execute(
-                "SELECT payload FROM records WHERE resource='lumisections' ORDER BY run, number"
-            )
-        ]
-        if not rows:
-            return None
-        names = dict.fromkeys(name for row in rows for name in row)
-        columns = {name: np.array([row.get(name) for row in rows], dtype=object) for name in names}
-        return lumi_table(columns, str(self.path))
-
-
-def _quantity(name: str, value: Any, source: str) -> Quantity:
-    attribute = ATTRIBUTES.get(name, Attribute(name, "text"))
-    if isinstance(value, list):
-        value = tuple(str(item) for item in value)
-    return quantity(value, attribute, f"{source}: {name}")
+    def _lumisections(self) -> StoredSections | None:
+        query = "SELECT run, payload FROM records WHERE resource='lumisections' ORDER BY run, number"
+        payloads: dict[int, list[str]] = {}
+        for run, payload in self._db.execute(query):
+            payloads.setdefault(run, []).append(payload)
+        return StoredSections(payloads, str(self.path)) if payloads else None
 
 
 def _is_recent(values: Any, now: float) -> bool:

@@ -1,7 +1,8 @@
 """Finding the branches in the bytes of a ROOT tree's header, without making an object of each.
 
 A tree of NanoAOD has some two thousand branches and a job wants twenty.  Every streamed object begins with
-its length, so the scan steps from branch to branch and notes where each is and how much it weighs.
+its length, so the scan steps from branch to branch and notes where each is and how much it weighs.  Lengths
+of a damaged file lead anywhere: a byte outside of the data counts as 0, which is no length.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ _REFERENCED: Final = 1 << 4
 
 
 @numba.njit(cache=True)
+def _byte(data: Any, at: int) -> Any:
+    return np.int64(data[at]) if 0 <= at < len(data) else np.int64(0)
+
+
+@numba.njit(cache=True)
 def _word(data: Any, at: int) -> Any:
+    if at < 0 or at + 4 > len(data):
+        return np.int64(0)
     return (
         (np.int64(data[at]) << 24)
         | (np.int64(data[at + 1]) << 16)
@@ -81,14 +89,14 @@ def scan_branches(data: Any, at: Any, count: int) -> Any:
                 at += 1
             at += 1
         # TBranch: length, version (12 or 13); TNamed: length, version; TObject: version, id, bits.
-        version = (np.int64(data[at + 4]) << 8) | np.int64(data[at + 5])
+        version = (_byte(data, at + 4) << 8) | _byte(data, at + 5)
         if version < 12 or version > 13:
             return none
         at += 6
         after_name = after_block(data, at)
         bits = _word(data, at + 12)
         at += 16 + (2 if bits & _REFERENCED else 0)
-        length = np.int64(data[at])
+        length = _byte(data, at)
         at += 1
         if length == 255:
             length = _word(data, at)
@@ -112,7 +120,7 @@ def scan_branches(data: Any, at: Any, count: int) -> Any:
         # fBranches: length, version, TObject, name, number of objects.
         bits = _word(data, at + 12)
         at += 16 + (2 if bits & _REFERENCED else 0)
-        at += 1 + np.int64(data[at])
+        at += 1 + _byte(data, at)
         table[i, 6] = _word(data, at)
         at = end
     return table

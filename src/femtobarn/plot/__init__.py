@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from femtobarn.plot.efficiency import Curve, efficiency_curves, efficiency_map, pass_and_fail
     from femtobarn.plot.fit_figures import fit_set
     from femtobarn.plot.fits import correlations, limit, pulls, ranking, scan, toy_pulls
-    from femtobarn.plot.mass_spectra import mass_fit
+    from femtobarn.plot.mass_spectra import excess, mass_fit
     from femtobarn.plot.overview import bars, scatter, steps
     from femtobarn.plot.prepost import pre_post_fit
     from femtobarn.plot.simple import cutflow, plane, spectrum_only
@@ -32,6 +32,7 @@ __all__ = [
     "cutflow",
     "efficiency_curves",
     "efficiency_map",
+    "excess",
     "fit_set",
     "limit",
     "mass_fit",
@@ -56,7 +57,7 @@ _MODULES: Final = {
     "efficiency": ("Curve", "efficiency_curves", "efficiency_map", "pass_and_fail"),
     "fit_figures": ("fit_set",),
     "fits": ("correlations", "limit", "pulls", "ranking", "scan", "toy_pulls"),
-    "mass_spectra": ("mass_fit",),
+    "mass_spectra": ("excess", "mass_fit"),
     "overview": ("bars", "scatter", "steps"),
     "prepost": ("pre_post_fit",),
     "simple": ("cutflow", "plane", "spectrum_only"),

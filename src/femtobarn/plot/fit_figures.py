@@ -35,8 +35,8 @@ def fit_set(
     fitted : the object of ``fit.json``
     tables : {stem: {column: values}}
         Those in ``tables/`` of the fit: ``observed``, ``yields_prefit`` and ``yields_postfit`` are used.
-    styles : {sample: ProcessStyle}, optional
-        Colours, legend texts and order of the channels' stacks.
+    styles : {sample: style}, optional
+        As in the analysis' own figures.
     """
     if fitted.get("kind") != "histfactory" or fitted["mle"]["status"] == "failed":
         return

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 
 from femtobarn.hists import Axis
 from femtobarn.plot.drawing import Drawing
-from femtobarn.plot.panels import FloatArray, Points, draw_points, poisson_points
+from femtobarn.plot.panels import FloatArray, Points, draw_points, finish, poisson_points
 from femtobarn.plot.stacks import quantity
 from femtobarn.plot.style import BLUE, RED, Label, axis_label, events_label, figure_with_panel, plain, style
 
-__all__ = ["mass_fit"]
+__all__ = ["excess", "mass_fit"]
 
 
 def mass_fit(
@@ -73,6 +73,57 @@ def mass_fit(
     caption = f"{points.values.sum():.6g} data events with the fitted curves{': ' + said if said else ''}."
     caption += " Lower panel: data minus the fitted background."
     return Drawing(name, fig, numbers, title or f"Fit of {quantity(axis)}", caption)
+
+
+def excess(
+    axis: Axis,
+    counts: npt.ArrayLike,
+    background: npt.ArrayLike,
+    *,
+    window: tuple[float, float] | None,
+    name: str,
+    label: Label,
+    title: str = "",
+    caption: str = "",
+) -> Drawing:
+    """Draw counts, the background expected without an excess, and the window that sticks out.
+
+    Parameters
+    ----------
+    counts, background : (n,) array_like
+        Events a bin of ``axis``, seen and expected.
+    window : (low, high), optional
+        In the axis' unit; shaded.
+    """
+    points, expected = poisson_points(counts), np.asarray(background, dtype=np.float64)
+    edges = np.asarray(axis.edges)
+    error = np.sqrt(np.maximum(expected, 1e-12))
+    pulls = (points.values - expected) / error
+    reach = 1.15 * max(3.0, float(np.abs(pulls).max()))
+    with style():
+        fig, main, panel = figure_with_panel(height=6.2)
+        data = draw_points(main, edges, points)
+        below = main.stairs(expected, edges, color=BLUE, linewidth=1.8, zorder=4)
+        panel.axhline(0.0, color="0.4", linewidth=1.0)
+        panel.stairs(pulls, edges, fill=True, color=BLUE)
+        if window is not None:
+            for axes in (main, panel):
+                axes.axvspan(*window, color=RED, alpha=0.15, linewidth=0, zorder=1)
+        finish(
+            main, [(data, "Data"), (below, "Background, fitted beside the window")],
+            highest=float(points.high.max()), log=True,
+        )  # fmt: skip
+        main.set_xlim(edges[0], edges[-1])
+        main.set_ylabel(events_label(axis))
+        panel.set_ylim(-reach, reach)
+        panel.set_ylabel("Pull")
+        panel.set_xlabel(axis_label(axis))
+        label.draw(main)
+    numbers = {
+        "edges": edges, "data": points.to_json(), "background": expected, "pulls": pulls,
+        "window": window, "observable": axis.name, "label": label.text,
+    }  # fmt: skip
+    return Drawing(name, fig, numbers, title, caption)
 
 
 def _at(x: FloatArray, y: FloatArray, where: FloatArray) -> FloatArray:

@@ -38,6 +38,8 @@ _COUNTED: Final = re.compile(r"^[^\[\]]+\[(\w+)\]$")
 #: The end of a basket's key: version, sizes, number of entries, end of the data, flag.
 _BASKET: Final = struct.Struct(">hiiiib")
 _KEY_LENGTH: Final = 14
+#: No branch takes fewer bytes.
+_LEAST: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ class DirectTree:
         self._raw = self._data.tobytes()
         self._shift = key.length
         first, count = self._branches_at()
+        if not 0 <= count <= len(self._data) // _LEAST:
+            raise Unusual
         table = scan_branches(self._data, first, count)
         if len(table) != count or not self._all_plain(table):
             raise Unusual

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from femtobarn.errors import DataError
@@ -18,29 +19,35 @@ __all__ = ["PlainTree", "open_plain"]
 
 def open_plain(ref: FileRef, candidates: Sequence[Schema]) -> PlainTree | None:
     """The tree of a local file that fits a schema; None if the general reader has to look at the file."""
-    file = None
-    try:
-        file = RootBytes(ref.url)
-        keys = plain_trees(file)
-        trees: dict[str, DirectTree] = {}
-
-        def names(tree: str) -> frozenset[str]:
-            if tree not in trees:
-                trees[tree] = DirectTree(file, keys[tree])
-            return trees[tree].names
-
-        wanted = [ref.tree] if ref.tree else list(keys)
-        found = _match(wanted, candidates, names) if set(wanted) <= set(keys) else None
-        if found is None or found[0].format != "tree":
-            file.close()
+    with ExitStack() as stack:
+        try:
+            with reading(ref.url):
+                file = RootBytes(ref.url)
+                stack.callback(file.close)
+                found = _plain_tree(file, ref, candidates)
+        except (Unusual, DataError):
+            # Whatever is wrong with the file, the general reader says it; the bytes here are not trusted.
             return None
-        names(found[1])
-        return PlainTree(ref, file, trees[found[1]], *found)
-    except (Unusual, DataError, OSError, ValueError, IndexError):
-        # Whatever is wrong with the file, the general reader says it; the bytes here are not trusted.
-        if file is not None:
-            file.close()
+        if found is not None:
+            stack.pop_all()
+        return found
+
+
+def _plain_tree(file: RootBytes, ref: FileRef, candidates: Sequence[Schema]) -> PlainTree | None:
+    keys = plain_trees(file)
+    trees: dict[str, DirectTree] = {}
+
+    def names(tree: str) -> frozenset[str]:
+        if tree not in trees:
+            trees[tree] = DirectTree(file, keys[tree])
+        return trees[tree].names
+
+    wanted = [ref.tree] if ref.tree else list(keys)
+    found = _match(wanted, candidates, names) if set(wanted) <= set(keys) else None
+    if found is None or found[0].format != "tree":
         return None
+    names(found[1])
+    return PlainTree(ref, file, trees[found[1]], *found)
 
 
 def _match(
@@ -119,10 +126,11 @@ class PlainTree:
         if name in self._left or name not in self.branches:
             return False
         try:
-            branch = self._direct.branch(name)
-            if branch.counter:
-                self._direct.branch(branch.counter)
-        except Unusual:
+            with reading(self.ref.url):
+                branch = self._direct.branch(name)
+                if branch.counter:
+                    self._direct.branch(branch.counter)
+        except (Unusual, DataError):
             self._left.add(name)
             return False
         return True

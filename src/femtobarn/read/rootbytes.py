@@ -91,7 +91,8 @@ class RootBytes:
         self._directory = self._begin + name_length
 
     def bytes_at(self, at: int, length: int, *, exact: bool = True) -> bytes:
-        data = os.pread(self._file, length, at)
+        # A damaged length may be larger than memory.
+        data = os.pread(self._file, max(min(length, os.fstat(self._file).st_size), 0), max(at, 0))
         if exact and len(data) != length:
             raise DataError(f"ends within {length} bytes at {at}", where=self.path)
         return data

@@ -56,6 +56,12 @@ _OWN_PLACE: Final = frozenset(
         "kind",
     }
 )  # fmt: skip
+#: What was seen or made to stand for it; it is no part of what is expected.
+_OBSERVED: Final = ("pseudodata", "data")
+#: Analyses whose samples are compared and do not add up.
+_SIDE_BY_SIDE: Final = ("tagprobe",)
+#: More regions than these are rows: they do not fit beside each other.
+_MOST_REGIONS: Final = 4
 #: Headings of analyses' own keys, and of the likelihood fit's in the order of the page.
 _HEADINGS: Final = {"results": "Results", "fits": "Fits", "search": "Search", "models": "Models"}
 _LIKELIHOOD: Final = {
@@ -248,18 +254,20 @@ def yields(inputs: ReportInputs) -> list[Grid]:
     if not regions:
         return []
     processes = list(dict.fromkeys(name for rows in regions.values() for name in rows))
-    expected = [name for name in processes if name != "data"]
-    body = [[name, *(_yield(rows.get(name)) for rows in regions.values())] for name in expected]
-    if len(expected) > 1:
-        body.append(["sum of expectations", *(_yield(_sum(rows, expected)) for rows in regions.values())])
+    rows = {name: [_yield(found.get(name)) for found in regions.values()] for name in processes}
+    expected = [name for name in processes if name not in _OBSERVED]
+    if len(expected) > 1 and inputs.manifest.get("analysis") not in _SIDE_BY_SIDE:
+        rows["sum of expectations"] = [_yield(_sum(found, expected)) for found in regions.values()]
+    for name in _OBSERVED:
+        if name in processes:
+            rows[name] = rows.pop(name)  # last
     if "data" in processes:
-        body.append(
-            [
-                "data",
-                *(number(float((rows.get("data") or {}).get("value", 0.0))) for rows in regions.values()),
-            ]
-        )
-    tables = [grid("Events by process and region (statistical errors)", ("process", *regions), body)]
+        rows["data"] = [number(float((one.get("data") or {}).get("value", 0.0))) for one in regions.values()]
+    if len(regions) > _MOST_REGIONS:
+        columns, body = ("region", *rows), list(zip(regions, *rows.values(), strict=True))
+    else:
+        columns, body = ("process", *regions), [(name, *values) for name, values in rows.items()]
+    tables = [grid("Events by process and region (statistical errors)", columns, body)]
     varied = [
         (f"{region}, {name}", label, f"{100 * (shifted / row['value'] - 1):+.2f} %".replace("-", "−"))
         for region, rows in regions.items()

@@ -104,5 +104,6 @@ analysis = Analysis(
     infer=discovery.infer,
     tables=discovery.tables,
     figures=discovery.figures,
+    styles=discovery.STYLES,
     headline=discovery.headline,
 )

@@ -12,7 +12,7 @@ from femtobarn.analysis import Normalisation, Stored
 from femtobarn.catalog import RELEASES, Release
 from femtobarn.normalise import DATA, Spectrum, sample_rows, simulation_factors, spectrum
 
-__all__ = ["figures", "headline", "infer", "model", "normalise", "tables"]
+__all__ = ["STYLES", "figures", "headline", "infer", "model", "normalise", "tables"]
 
 SIGNAL: Final = ("signal", "H")
 ZZ: Final = ("ZZ*", "ZZ")
@@ -111,6 +111,7 @@ def model(stored: Stored) -> Any:
     yields; the lepton momentum scale as shape, where simulation states it.
     """
     from femtobarn.stats.histfactory.build import (
+        ChannelAxis,
         ChannelSpec,
         NormFactorSpec,
         SampleSpec,
@@ -146,8 +147,9 @@ def model(stored: Stored) -> Any:
         )
     if not any(sample.normfactors for sample in samples) or len(samples) < 2:
         return None
+    axis = ChannelAxis(shown.axis.label, shown.axis.unit, shown.axis.edges)
     return WorkspaceSpec(
-        channels=(ChannelSpec("four_leptons", shown.data.tolist(), tuple(samples)),),
+        channels=(ChannelSpec("four_leptons", shown.data.tolist(), tuple(samples), axis),),
         measurement="h4l", poi="mu", normfactors=(NormFactorSpec("mu", 1.0, (0.0, 10.0)),),
         lumi_error=parameters.lumi_error,
     )  # fmt: skip
@@ -199,7 +201,7 @@ def figures(stored: Stored, fit: Mapping[str, Any]) -> Iterable[Any]:
 
     experiment = "femtobarn toy simulation" if stored.is_toy else f"{_release(stored).experiment} Open Data"
     label = Label(experiment, sqrt_s=energy(stored), lumi_fb=luminosity(stored))
-    styles = {name: ProcessStyle(*style) for name, style in _STYLES.items()}
+    styles = {name: ProcessStyle(*style) for name, style in STYLES.items()}
     factors = normalise(stored)
     for observable, region, name in (
         ("m4l", "4l", "m4l"),
@@ -220,7 +222,7 @@ def figures(stored: Stored, fit: Mapping[str, Any]) -> Iterable[Any]:
 
 #: Colour and legend text of a process, from the bottom of the stack to its top (colours that
 #: colour-blind readers can tell apart).
-_STYLES: Final = {
+STYLES: Final = {
     "DY": ("#3a8f5c", "Z + jets"),
     "ttbar": ("#9a9a9a", r"$t\bar{t}$"),
     "other": ("#c7a76c", "other"),

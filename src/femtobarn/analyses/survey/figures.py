@@ -11,7 +11,8 @@ from femtobarn.analyses.survey.parameters import SurveyParameters
 from femtobarn.analyses.survey.results import to_search
 from femtobarn.analyses.survey.spectra import Row, histogram, rows
 from femtobarn.analysis import Stored
-from femtobarn.plot import Drawing, Label, bars, cutflow, scatter, steps
+from femtobarn.hists import variable
+from femtobarn.plot import Drawing, Label, bars, cutflow, excess, scatter, steps
 from femtobarn.records import TOY_TITLE
 from femtobarn.run.files import read_json
 from femtobarn.stats.bumps.span import sidebands
@@ -76,13 +77,13 @@ def _best(stored: Stored, found: Mapping[str, Any], label: Label) -> Iterator[Dr
     beside = sidebands(counts, edges, use)
     if beside is None:
         return
-    window = found["window"]
-    text = f"window {window[0]:g}-{window[1]:g} GeV, " if window else ""
-    yield steps(
-        {"events": (edges, counts), "background, fitted beside the window": (edges, beside[0].expected)},
-        name="06_best", label=label, x_label="Mass [GeV]",
-        y_label=f"Events / {stored.parameters.widths[0]:g} GeV",
-        title=f"{found['name']}: {text}p = {found['p_global']:.2g} in this spectrum",
+    window = tuple(found["window"]) if found["window"] else None
+    place = f" in the window {window[0]:g}-{window[1]:g} GeV" if window else ""
+    yield excess(
+        variable(edges, "mass", label="Mass", unit="GeV"), counts, beside[0].expected, window=window,
+        name="06_best", label=label, title=found["name"],
+        caption=f"The least probable excess{place}: p = {found['p_global']:.2g} in this spectrum. "
+        "Lower panel: (data − background) / √background.",
     )  # fmt: skip
 
 

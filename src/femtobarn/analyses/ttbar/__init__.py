@@ -52,6 +52,6 @@ analysis = Analysis(
     model=model.model,
     infer=model.infer,
     figures=figures.figures,
+    styles=figures.STYLES_OF_MODEL,
     headline=figures.headline,
-    sample_styles=figures.SAMPLE_STYLES,
 )

@@ -14,7 +14,7 @@ from femtobarn.analyses.ttbar.variations import NAMES
 from femtobarn.analysis import Stored, Template
 from femtobarn.normalise import DATA, Spectrum
 
-__all__ = ["SAMPLE_STYLES", "figures", "headline"]
+__all__ = ["STYLES_OF_MODEL", "figures", "headline"]
 
 #: Colour and legend text of a process, from the bottom of the stack to its top.
 _STYLES: Final = {
@@ -24,8 +24,8 @@ _STYLES: Final = {
     "single_top_tW": ("#8a6d3b", "tW"),
     "ttbar": ("#4c78c8", r"$t\bar{t}$"),
 }
-#: The same by the samples of the model.
-SAMPLE_STYLES: Final = {SAMPLES[process]: style for process, style in _STYLES.items()}
+#: The same by the names that the model has for the processes.
+STYLES_OF_MODEL: Final = {SAMPLES[name]: style for name, style in _STYLES.items()}
 _NOTES: Final = {"4j1b": r"$\geq$4 jets, 1 b tag", "4j2b": r"$\geq$4 jets, $\geq$2 b tags"}
 _OVERLAYS: Final = {
     "btag": tuple(name for name in NAMES if name.startswith("btag_var")),

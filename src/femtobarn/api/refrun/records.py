@@ -9,7 +9,7 @@ from typing import Any
 
 from femtobarn.catalog.certhelper import read_pairs, read_run_list
 from femtobarn.catalog.golden import read_golden_json
-from femtobarn.catalog.lumisections import LumiTable, read_lumisections
+from femtobarn.catalog.lumisections import Sections, read_lumisections
 from femtobarn.catalog.runtable import RunTable, read_runs
 from femtobarn.errors import DataError, UsageError
 from femtobarn.rank.questions import Records
@@ -44,7 +44,7 @@ class LoadedRecords:
     """Records in memory, ready for any number of questions."""
 
     records: Records
-    lumisections: LumiTable | None
+    lumisections: Sections | None
     inputs: dict[str, Path]
     warnings: tuple[str, ...]
     origin: str
