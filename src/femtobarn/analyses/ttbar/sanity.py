@@ -58,7 +58,8 @@ def inspect(ctx: Context, out: Outcome) -> None:
 def mislabelled(dataset: Dataset, events: Events, *, where: str) -> str:
     """What the first events of a file say against its dataset; empty if nothing does."""
     found = _unlike(dataset.process, events) if _PARTICLES in events and len(events) else ""
-    return f"{where}: mislabelled: dataset {dataset.name!r} has {found}" if found else ""
+    place = f"{where}: " if where else ""
+    return f"{place}mislabelled: dataset {dataset.name!r} has {found}" if found else ""
 
 
 def _unlike(process: str, events: Events) -> str:
