@@ -103,6 +103,8 @@ def soak(options: argparse.Namespace, folder: Path) -> dict:
         json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines() if line.startswith("{")
     ]
     done = [entry["part"] for entry in ledger if entry.get("state") == "done"]
+    # Stored by a worker whose main process was killed before it could say so.
+    found = {entry["part"] for entry in ledger if entry.get("state") == "cached"} - set(done)
     peace = folder / "peace"
     fresh = environment | {"FEMTOBARN_CACHE": str(folder / "other"), "SOAK_SECONDS": "0"}
     assert start(peace, folder, options.parts, fresh).wait() == 0
@@ -112,7 +114,8 @@ def soak(options: argparse.Namespace, folder: Path) -> dict:
     }
     return {
         "parts": options.parts, "seed": options.seed, **seen,
-        "parts_done": len(set(done)), "parts_done_twice": len(done) - len(set(done)), "same_bytes": same,
+        "parts_done": len(set(done)), "parts_found_stored": len(found),
+        "parts_done_twice": len(done) - len(set(done)), "same_bytes": same,
     }  # fmt: skip
 
 

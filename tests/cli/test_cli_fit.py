@@ -49,7 +49,7 @@ def model(document, tmp_path) -> Path:
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures take a second each and are tested elsewhere."""
-    monkeypatch.setattr("femtobarn.api.fitting.fit_drawings", lambda *_: iter(()))
+    monkeypatch.setattr("femtobarn.api.fit_files.fit_drawings", lambda *_: iter(()))
 
 
 @pytest.fixture

@@ -123,6 +123,7 @@ ELSEWHERE = {
     "parsing_task_config.env_threshold_memory_mb": (4000, lambda c: c.memory_mb == 4000),
     "parsing_task_config.count_retries_failed_files": (1, lambda c: c.retries == 1),
     "parsing_task_config.threads": (4, lambda c: c.threads == 4),
+    "parsing_task_config.fetching_metadata_timeout": (30, lambda c: c.metadata_s == 30),
     "parsing_task_config.show_progress_bar": (False, lambda c: not c.show_progress),
     "femtobarn.write_parsed": (True, lambda c: c.write_parsed),
 }

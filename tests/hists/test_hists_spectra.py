@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -129,6 +130,31 @@ def test_entries_are_histograms_for_other_programs(tmp_path):
     with zipfile.ZipFile(tmp_path / "h.zip") as archive:
         found = hist.Hist(uhi.io.from_sparse(uhi.io.zip.read(archive, name)))
     assert found.sum(flow=True).value == spectra.n[0]
+
+
+def test_counts_and_bins_are_as_narrow_as_they_can_be():
+    one = part(events(50, 3, weighted=False), np.arange(50))
+    assert (one.bins.dtype, one.counts.dtype) == (np.uint16, np.uint32)
+    many = replace(one, counts=one.counts.astype(np.int64) * 3_000_000_000)
+    assert np.array_equal((many + many).counts, one.counts.astype(np.int64) * 6_000_000_000)
+    large = replace(one, counts=one.counts * np.uint32(2_000_000_000 // one.counts.max()))
+    assert (large + large).counts.dtype == np.uint32
+    assert (large + large + large).counts.dtype == np.int64
+    assert np.array_equal((large + large + large).counts, large.counts.astype(np.int64) * 3)
+    assert Grid(0.1, 100_000).bin_type is np.uint32
+
+
+def test_negative_weights_add_up_exactly():
+    objects, momenta, weight = events(200, 5, weighted=True)
+    weight = np.where(np.arange(200) % 3 == 0, -weight, weight) * 1e-3
+    sample = (objects, momenta, weight)
+    whole = part(sample, np.arange(200))
+    assert (part(sample, np.arange(0, 200, 2)) + part(sample, np.arange(1, 200, 2))).same(whole)
+    values = np.concatenate([whole.spectrum(i).values for i in range(len(whole))])
+    assert (values < 0).any()
+    inside = [whole.spectrum(i).values.sum() for i in range(len(whole)) if not whole.overflow[i]]
+    sums = whole.sums_of_weights()[0][whole.overflow == 0]
+    assert inside == pytest.approx(sums.tolist(), abs=1e-12)
 
 
 def test_other_grids_are_refused():

@@ -153,7 +153,11 @@ def test_any_damage_is_refused_in_words_or_harmless(written, tmp_path):
     good = written.read_bytes()
     file = RootBytes(str(written))
     keys = file.directory()
-    places = [(0, 200), *((key.at, key.length) for key in keys)]
+    places = [
+        (0, 100),
+        *((key.at, key.length) for key in keys),
+        *((key.at, key.length + key.stored_length) for key in keys),
+    ]
     file.close()
     bad = tmp_path / "bad.root"
     refused = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -247,12 +248,20 @@ def test_a_dry_run_submits_nothing(toy, tmp_path, femtobarn):
     run = tmp_path / "run"
     flags = {"executor": "slurm", "scaleout": "5", "memory": "3GiB", "walltime": "1-02:00:00",
              "queue": "short", "log-directory": str(tmp_path / "logs")}  # fmt: skip
-    command = toy.command(run, *(item for k, v in flags.items() for item in (f"--{k}", v)), "--dry-run")
+    network = {"per-host": "3", "cache-remote": "columns", "snapshot": "R.json", "cache": "columns"}
+    given = (item for k, v in (flags | network).items() for item in (f"--{k}", v))
+    command = toy.command(run, *given, "--dry-run")
     said = femtobarn("submit", *command[1:])
     assert "nothing was submitted" in said.stdout
     text = (run / "batch" / "array.slurm").read_text()
     for line in ("array=1-5", "mem=3072", "time=1-02:00:00", "partition=short", f"output={tmp_path}/logs/"):
         assert f"#SBATCH --{line}" in text
+    job = (run / "batch" / "job.sh").read_text()
+    for line in ("PER_HOST=3", "CACHE_REMOTE=columns", f"SNAPSHOT={Path.cwd()}/R.json"):
+        assert f"export FEMTOBARN_{line}\n" in job
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["execution"]["cache"] == "columns"
+    assert manifest["execution"]["network"]["FEMTOBARN_PER_HOST"] == "3"
     assert not (run / "batch" / "submitted.json").exists()
     for script in (run / "batch").glob("*.s[hl]*"):
         subprocess.run(["bash", "-n", script], check=True)

@@ -16,6 +16,7 @@ from femtobarn.records import Dataset, FileRef
 from femtobarn.run import plan as plan_module
 from femtobarn.run.plan import FilePlan, Plan, Sizing, _Cutter
 from femtobarn.run.planfile import from_json, read_plan, to_text
+from femtobarn.run.resources import Resources
 
 
 def plan_of(lengths: list[int], sizing: Sizing, clusters: int = 60) -> Plan:
@@ -175,3 +176,40 @@ def test_planning_remote_files_again_opens_none(toy, tmp_path, monkeypatch, loop
     (toy.folder / "signal_a.root").replace(toy.folder / "data_a.root")
     assert api.plan(request)[1].events == 430
     assert len(opened) == 1
+
+
+def test_a_plan_is_written_edited_and_run(toy, tmp_path, tools):
+    """Parts that were taken out are said; what the plan fixes cannot be changed beside it."""
+    path, other = tmp_path / "plan.json", tmp_path / "other.json"
+    _, planned = api.plan(toy.request(tmp_path / "none"), out=path)
+    toy.run(tmp_path / "reference", fresh=True)
+    fixed = {"files": (), "part_events": None, "fresh": True}
+    assert toy.run(tmp_path / "run", plan=str(path), **fixed).result.summary.done == len(planned.parts)
+    assert tools.results(tmp_path / "run") == tools.results(tmp_path / "reference")
+    raw = json.loads(path.read_text())
+    raw["parts"] = raw["parts"][:-1]
+    other.write_text(json.dumps(raw))
+    again = fixed | {"fresh": False}
+    with pytest.raises(ConfigError, match=r"another configuration: inputs.plan"):
+        toy.run(tmp_path / "run", plan=str(other), **again)
+    for index in (1, 2):
+        toy.run(tmp_path / "less", plan=str(other), part=(index, 2), **again)
+    merged = api.merge([tmp_path / "less"])
+    assert merged.warnings == ("the plan (or the fileset's steps) takes 780 of 800 events of the files",)
+    assert api.resume(tmp_path / "less", executor="serial").complete
+    with pytest.raises(UsageError, match=r"--plan fixes files and parts already; --files, --part-events"):
+        toy.run(tmp_path / "no", plan=str(path))
+    with pytest.raises(UsageError, match=r"the plan says raw; h4l reads atlas-20"):
+        api.plan(api.Request(what="h4l", plan=str(path)))
+
+
+def test_wrong_flags_are_refused_before_a_file_is_opened(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr("femtobarn.run.plan._facts", lambda *_: pytest.fail("opened"))
+    for changes, reason in (
+        ({"executor": "slrum"}, r"unknown executor 'slrum' \(did you mean 'slurm'"),
+        ({"executor": "dask", "site": "slrum"}, r"unknown site 'slrum' \(did you mean 'slurm'"),
+        ({"executor": "slurm", "resources": Resources(walltime="soon")}, "--walltime: 'soon' is not a time"),
+    ):
+        with pytest.raises((UsageError, ConfigError), match=reason):
+            toy.run(tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()

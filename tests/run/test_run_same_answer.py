@@ -62,6 +62,10 @@ def test_resume_and_cache(toy, tmp_path, tools, reference):
 def test_resume_uses_what_slices_have_made(toy, tmp_path, tools, reference):
     toy.run(tmp_path / "run", part=(1, 2))
     done = api.resume(tmp_path / "run").result.summary
+    # What a slice failed and the run has done since is done.
+    ledger = tmp_path / "run" / "slices" / "1-of-2" / "ledger.jsonl"
+    ledger.write_text(ledger.read_text().replace('"state": "done"', '"state": "failed"'))
+    assert api.status(tmp_path / "run")["parts"]["failed"] == 0
     assert done.cached > 0
     assert done.done > 0
     assert tools.results(tmp_path / "run") == reference

@@ -8,8 +8,7 @@ import pytest
 
 from femtobarn.errors import ConfigError, DataError, FemtobarnError, UsageError
 from femtobarn.stats import Model, read_workspace, write_workspace
-from femtobarn.stats.histfactory.workspace import read_workspace_file
-from femtobarn.stats.histfactory.workspace_reader import parse_workspace
+from femtobarn.stats.histfactory.workspace_reader import parse_workspace, read_workspace_file
 
 
 @pytest.fixture

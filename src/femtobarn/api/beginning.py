@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import femtobarn
 from femtobarn.api.inputs import Request, Resolved, resolve
-from femtobarn.errors import ConfigError, FemtobarnError, UsageError
+from femtobarn.errors import ConfigError, FemtobarnError, StoreError, UsageError
 from femtobarn.locks import locked
 from femtobarn.net.settings import network_variables
 from femtobarn.records import Dataset
@@ -44,6 +44,10 @@ __all__ = [
 
 #: What people see of a long list of differences.
 _SHOWN: Final = 5
+#: What a request is made of again, besides the manifest's tables.
+_KINDS: Final = {"fileset": str, "executor": str, "workers": int, "site": str, "voms": str, "cache": str,
+                 "allow_missing": bool, "model": dict, "files": list | tuple}  # fmt: skip
+_SIZES: Final = ("part_events", "part_bytes", "max_files", "max_events", "steps_per_part")
 #: What no run puts down before its manifest (selected events may be first).
 _EARLY: Final = ("run.lock", "plan.json", REMOTE_NOTE, "parsed_data")
 
@@ -91,7 +95,7 @@ def resolve_slice(request: Request) -> Resolved:
     folder = RunDirectory(local_of(request.out) if is_remote(request.out) else Path(request.out))
     if not (folder.plan_path.exists() and folder.manifest_path.exists()):
         return resolve(request)
-    inputs = folder.manifest()["config"]["inputs"]
+    inputs = folder.events_manifest()["config"].get("inputs", {})
     if request.files or request.fileset or request.plan:
         # Named again (run --part of a person, not of a job): compared with what the run was begun with.
         inputs = resolve(request).settings.inputs
@@ -158,11 +162,28 @@ def manifest_of(folder: RunDirectory) -> dict[str, Any]:
             f"holds {manifest.get('title') or 'fits'}, made at once and not in parts", where=str(folder.path),
             action=f"what there is: femtobarn report {folder.path}",
         )  # fmt: skip
-    return manifest
+    return folder.events_manifest()
 
 
 def request_of(folder: RunDirectory, **changes: Any) -> Request:
-    """The request behind an existing run."""
+    """The request behind an existing run.
+
+    Raises
+    ------
+    StoreError
+        Its manifest is damaged.
+    """
+    try:
+        return _request_of(folder, changes)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"does not say how the run is done: {type(error).__name__}: {error}",
+            where=str(folder.manifest_path),
+            action="begin the run anew: its parts are in the cache",
+        ) from error
+
+
+def _request_of(folder: RunDirectory, changes: Mapping[str, Any]) -> Request:
     manifest = manifest_of(folder)
     config, execution = manifest["config"], manifest["execution"]
     inputs, sizing = config["inputs"], config["sizing"]
@@ -181,9 +202,15 @@ def request_of(folder: RunDirectory, **changes: Any) -> Request:
         "voms": execution.get("voms"),
         "allow_missing": execution["allow_missing"],
         "cache": execution.get("cache"),
-        "command": manifest["command"],
-        **({} if "plan" in inputs else sizing),
+        "command": [str(word) for word in manifest["command"]],
+        **({} if "plan" in inputs else {name: sizing[name] for name in _SIZES if name in sizing}),
     }
+    sizes = [name for name in _SIZES if not isinstance(merged.get(name), int | None)]
+    if sizes:
+        raise TypeError(f"{sizes[0]} is {merged[sizes[0]]!r}")
+    for name, kind in _KINDS.items():
+        if not isinstance(merged[name], kind | None):
+            raise TypeError(f"{name} is {merged[name]!r}")
     merged.update({key: value for key, value in changes.items() if value is not None})
     return Request(**merged)
 
@@ -246,8 +273,11 @@ def _code_of(folder: RunDirectory, resolved: Resolved) -> dict[str, tuple[str, s
     """{what: (in the manifest, here)}."""
     manifest = folder.manifest()
     return {
-        "femtobarn": (manifest["femtobarn"], femtobarn.__version__),
-        f"source of {resolved.analysis.name}": (manifest["source"], source_fingerprint(resolved.analysis)),
+        "femtobarn": (str(manifest.get("femtobarn")), femtobarn.__version__),
+        f"source of {resolved.analysis.name}": (
+            str(manifest.get("source")),
+            source_fingerprint(resolved.analysis),
+        ),
     }
 
 

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from femtobarn.errors import StoreError, UsageError
-from femtobarn.run.files import read_json, write_text
+from femtobarn.run.files import read_json, write_json, write_text
 
 if TYPE_CHECKING:
     from femtobarn.stats.histfactory.build import ChannelAxis
     from femtobarn.stats.histfactory.full_fit import FitOptions, LoadedModel
     from femtobarn.stats.histfactory.tables import Table
 
-__all__ = ["FIT", "FITTER", "fit_drawings", "is_fit", "is_fitter", "stored_model", "write_fit_tables"]
+__all__ = [
+    "FIT",
+    "FITTER",
+    "draw_again",
+    "draw_fit",
+    "fit_drawings",
+    "is_fit",
+    "is_fitter",
+    "stored_model",
+    "write_fit_tables",
+]
 
 #: ``analysis`` in the manifest of the directory that a fit of a file makes.
 FIT: Final = "fit"
@@ -78,6 +88,29 @@ def fit_drawings(
     paths = {name: folder / "tables" / f"{name}.csv" for name in _TABLES}
     tables = {name: _read_table(path) for name, path in paths.items() if path.exists()}
     return fit_set(fitted, tables, label, {name: ProcessStyle(*style) for name, style in styles.items()})
+
+
+def draw_fit(folder: Path) -> list[Path]:
+    """Draw the figures of a fit of a file and write its report again; returns the paths of the figures."""
+    from femtobarn.plot import Label
+
+    options = read_json(folder / "manifest.json")["config"].get("options") or {}
+    return draw_again(folder, Label("Likelihood fit", extra="Asimov data" if options.get("asimov") else ""))
+
+
+def draw_again(
+    folder: Path, label: Any, further: Callable[[Mapping[str, Any]], list[Path]] = lambda _: []
+) -> list[Path]:
+    """The figures of a directory of fits, ``further`` pictures of its fit.json, and then its report."""
+    from femtobarn.plot import save_all
+    from femtobarn.report import read_inputs, render
+
+    manifest, fitted = read_json(folder / "manifest.json"), read_json(folder / "fit.json")
+    paths, names = save_all(fit_drawings(folder, fitted, label), folder / "plots")
+    paths += further(fitted)
+    write_json(folder / "manifest.json", {**manifest, "figures": names})
+    write_text(folder / "report.html", render(read_inputs(folder)))
+    return paths
 
 
 def stored_model(folder: Path, options: FitOptions | None = None) -> LoadedModel:

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import femtobarn
-from femtobarn.api.fit_files import FIT, fit_drawings, is_fit, stored_model, write_fit_tables
+from femtobarn.api.fit_files import FIT, draw_fit, is_fit, stored_model, write_fit_tables
 from femtobarn.api.outputs import copied_run, reads_run, writes_run
 from femtobarn.api.results import refit
 from femtobarn.errors import DataError, FitError, UsageError, nearest
-from femtobarn.run.files import SCHEMA_VERSION, read_json, write_json, write_text
+from femtobarn.run.files import SCHEMA_VERSION, write_json
 from femtobarn.stats.histfactory.full_fit import FitOptions, FitOutcome, LoadedModel, load_model, run_fit
 from femtobarn.stats.histfactory.workspace import write_workspace
 
-__all__ = ["draw_fit", "fit", "fit_directory"]
+__all__ = ["fit", "fit_directory"]
 
 _MODEL_FILES: Final = (".json", ".yml", ".yaml")
 
@@ -99,26 +99,6 @@ def _fit_model(
     write_json(out / "manifest.json", _manifest(source, loaded, options, outcome, command))
     draw_fit(out)
     return fitted
-
-
-def draw_fit(folder: Path) -> list[Path]:
-    """Draw the figures of a fit and write its report again; returns the paths of the figures."""
-    from femtobarn.plot import Label, save
-    from femtobarn.report import read_inputs, render
-
-    manifest, fitted = read_json(folder / "manifest.json"), read_json(folder / "fit.json")
-    asimov = (manifest["config"].get("options") or {}).get("asimov")
-    label = Label("Likelihood fit", extra="Asimov data" if asimov else "")
-    plots = folder / "plots"
-    for old in plots.glob("*.*"):
-        old.unlink()
-    paths, names = [], []
-    for drawing in fit_drawings(folder, fitted, label):
-        names.append(drawing.name)
-        paths += save(drawing, plots)
-    write_json(folder / "manifest.json", {**manifest, "figures": names})
-    write_text(folder / "report.html", render(read_inputs(folder)))
-    return paths
 
 
 def _manifest(

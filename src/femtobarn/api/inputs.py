@@ -129,7 +129,7 @@ def _request(what: Request | str, given: Mapping[str, Any]) -> Request:
     values = dict(given)
     if "files" in values:
         values["files"] = _listed(values["files"])
-    for name in ("fileset", "out"):
+    for name in ("fileset", "plan", "out"):
         if isinstance(values.get(name), Path):
             values[name] = str(values[name])
     return replace(what, **values) if isinstance(what, Request) else Request(what=what, **values)

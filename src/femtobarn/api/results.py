@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from femtobarn.analysis import Analysis, Normalisation, Stored, find_analysis
-from femtobarn.api.fit_files import fit_drawings, is_fit, is_fitter, write_fit_tables
+from femtobarn.api.fit_files import draw_fit, fit_drawings, is_fit, is_fitter, write_fit_tables
 from femtobarn.api.outputs import copied_run, writes_run
 from femtobarn.errors import DataError, UsageError
 from femtobarn.folders import fitting, legal_name
@@ -170,18 +170,12 @@ def _headline(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: 
 
 
 def _plot(folder: RunDirectory, analysis: Analysis, stored: Stored, fitted: Mapping[str, Any]) -> list[Path]:
-    from femtobarn.plot import save
+    from femtobarn.plot import save_all
 
-    target = folder.path / "plots"
-    for old in target.glob("*.*"):
-        old.unlink()
     label = _label(stored, folder.manifest())
     own = analysis.figures(stored, fitted) if analysis.figures else _plain_figures(analysis, stored, label)
-    paths, names = [], []
-    for drawing in itertools.chain(own, fit_drawings(folder.path, fitted, label, analysis.styles)):
-        saved = save(drawing, target)
-        names.append(saved[0].stem)
-        paths += saved
+    drawings = itertools.chain(own, fit_drawings(folder.path, fitted, label, analysis.styles))
+    paths, names = save_all(drawings, folder.path / "plots")
     folder.note(figures=names)
     if fitted.get("kind") == "tagprobe":
         from femtobarn.api.tagprobe.fitted import draw_canvases
@@ -262,8 +256,6 @@ def plot(path: str | Path, *, out: str | Path | None = None) -> list[Path]:
     """Draw a run's figures again; with ``out`` in a copy of the run."""
     run = copied_run(Path(path), out)
     if is_fit(run):
-        from femtobarn.api.fitting import draw_fit
-
         return draw_fit(run)
     if is_fitter(run):
         from femtobarn.api.tagprobe.fitted import draw_probes

@@ -208,7 +208,7 @@ def resume(
     With ``part``, process one slice of it (what jobs of an array do).
     """
     folder = RunDirectory(here(path))
-    if part is None and pending(folder.path) and folder.manifest()["finished"] is not None:
+    if part is None and pending(folder.path) and folder.manifest().get("finished") is not None:
         # Everything is made; only the copy is missing.
         push(folder.path)
         return finished(folder)
@@ -226,7 +226,7 @@ def resume(
         request = replace(request, site=None)
     if resources is not None:
         request = replace(request, resources=resources.over(request.resources))
-    execution = folder.manifest()["execution"]
+    execution = folder.events_manifest()["execution"]
     with network_as_before(execution.get("network", {})):
         return run(request, part=part, process_only=bool(execution.get("process_only")), progress=progress)
 
@@ -241,10 +241,11 @@ def merge(
         out = local_of(address)
     first = RunDirectory(Path(paths[0]))
     request = request_of(first, allow_missing=allow_missing or None, out=str(out) if out else None)
+    manifest = first.events_manifest()
     planned = read_plan(first.plan_path)
-    resolved = resolve(request, (planned, first.manifest()["config"]["inputs"]))
+    resolved = resolve(request, (planned, manifest["config"]["inputs"]))
     refuse_other_code(first, resolved)
-    execution = first.manifest()["execution"]
+    execution = manifest["execution"]
     target = Begun(RunDirectory(Path(resolved.out or paths[0])), planned, "")
     folder = target.folder
     if folder.manifest_path.exists():

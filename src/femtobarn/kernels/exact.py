@@ -116,11 +116,46 @@ def exact(values: NDArray[Any] | Iterable[float]) -> Digits:
 
 
 def rounded(digits: Digits) -> NDArray[np.float64]:
-    """Sums (...,) as the nearest float64, from digits (..., 8)."""
-    flat = digits.reshape(-1, DIGITS)
-    unit = 1 << _LOWEST
+    """Sums (...,) as the nearest float64 (ties to even), from digits (..., 8)."""
+    flat = carried(digits).reshape(-1, DIGITS)
     out = np.empty(len(flat))
-    for row, item in enumerate(flat.tolist()):
-        # Division of integers is correctly rounded in Python.
-        out[row] = sum(digit << (_BITS * i) for i, digit in enumerate(item)) / unit
+    _round(flat, out)
     return out.reshape(digits.shape[:-1])
+
+
+@numba.njit(cache=True)
+def _round(digits: Any, out: Any) -> None:
+    """Nearest numbers of carried digits (n, 8); the digits are used up."""
+    for i in range(digits.shape[0]):
+        d = digits[i]
+        negative = d[DIGITS - 1] < 0
+        if negative:
+            carry = np.int64(1)
+            for k in range(DIGITS):
+                total = (~d[k] & 0xFFFFFFFF) + carry
+                d[k] = total & 0xFFFFFFFF
+                carry = total >> 32
+        top = DIGITS - 1
+        while top > 0 and d[top] == 0:
+            top -= 1
+        # The 64 bits from the first one that is set, and whether anything is set behind them.
+        shift = 0
+        while shift < 32 and not (d[top] << shift) & 0x80000000:
+            shift += 1
+        if shift == 32:
+            out[i] = 0.0
+            continue
+        second = d[top - 1] if top > 0 else np.int64(0)
+        third = d[top - 2] if top > 1 else np.int64(0)
+        high = ((d[top] << shift) | (second >> (32 - shift))) & 0xFFFFFFFF
+        low = ((second << shift) | (third >> (32 - shift))) & 0xFFFFFFFF
+        rest = (third << shift) & 0xFFFFFFFF
+        for k in range(top - 2):
+            rest |= d[k]
+        # 53 of them are kept: 32 and the upper 21 of the lower half.
+        mantissa = (high << 21) | (low >> 11)
+        cut = low & 0x7FF
+        if cut > 0x400 or (cut == 0x400 and (rest != 0 or mantissa & 1)):
+            mantissa += 1
+        value = math.ldexp(np.float64(mantissa), 32 * (top - 1) - shift + 11 - _LOWEST)
+        out[i] = -value if negative else value

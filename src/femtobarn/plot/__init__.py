@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from femtobarn.plot.contouring import contours
-    from femtobarn.plot.drawing import Drawing, save
+    from femtobarn.plot.drawing import Drawing, save, save_all
     from femtobarn.plot.efficiency import Curve, efficiency_curves, efficiency_map, pass_and_fail
     from femtobarn.plot.fit_figures import fit_set
     from femtobarn.plot.fits import correlations, limit, pulls, ranking, scan, toy_pulls
@@ -42,6 +42,7 @@ __all__ = [
     "pulls",
     "ranking",
     "save",
+    "save_all",
     "scan",
     "scatter",
     "spectrum_only",
@@ -53,7 +54,7 @@ __all__ = [
 #: No module has the name of a function: once imported, it would hide the function.
 _MODULES: Final = {
     "contouring": ("contours",),
-    "drawing": ("Drawing", "save"),
+    "drawing": ("Drawing", "save", "save_all"),
     "efficiency": ("Curve", "efficiency_curves", "efficiency_map", "pass_and_fail"),
     "fit_figures": ("fit_set",),
     "fits": ("correlations", "limit", "pulls", "ranking", "scan", "toy_pulls"),

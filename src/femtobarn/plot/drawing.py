@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ from femtobarn.folders import fitting, legal_name
 from femtobarn.plot.style import style
 from femtobarn.run.files import SCHEMA_VERSION, write_json, write_text
 
-__all__ = ["Drawing", "save"]
+__all__ = ["Drawing", "save", "save_all"]
 
 #: Sharp on a phone and in print; a 6.4 inch figure is 960 pixels wide.
 _DPI: Final = 150
@@ -67,7 +68,8 @@ def _settle(figure: Figure) -> None:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        # None, not "none": a placeholder in its place would have every save draw twice.
+        figure.set_layout_engine(None)
 
 
 def save(drawing: Drawing, folder: Path, kinds: Sequence[str] = ("png", "pdf")) -> list[Path]:
@@ -85,3 +87,26 @@ def save(drawing: Drawing, folder: Path, kinds: Sequence[str] = ("png", "pdf")) 
     path = folder / f"{stem}.json"
     write_json(path, {"schema_version": SCHEMA_VERSION, **drawing.numbers})
     return [*paths, path]
+
+
+def save_all(drawings: Iterable[Drawing], folder: Path) -> tuple[list[Path], list[str]]:
+    """Write the figures of a page in place of those that were in its folder; (paths, stems).
+
+    A figure is full of circular references: each is collected before the next is drawn, so that many
+    need no more memory than one.  What was there before is left out of the search, which makes it cheap.
+    """
+    for old in folder.glob("*.*"):
+        old.unlink()
+    paths: list[Path] = []
+    names: list[str] = []
+    gc.freeze()
+    try:
+        for drawing in drawings:
+            saved = save(drawing, folder)
+            paths += saved
+            names.append(saved[0].stem)
+            del drawing
+            gc.collect()
+    finally:
+        gc.unfreeze()
+    return paths, names

@@ -29,6 +29,7 @@ def bars(
         axes.tick_params(axis="y", which="both", length=0)
         axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
         axes.set_xlim(0, 1.18 * max(float(numbers.max(initial=0.0)), 1.0))
+        axes.ticklabel_format(axis="x", style="plain")
         axes.set_xlabel(x_label)
         label.draw(axes)
     return Drawing(name, fig, {"names": list(names), "values": numbers, "label": label.text}, title)

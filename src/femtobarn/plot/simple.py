@@ -214,3 +214,5 @@ def _bars(axes: Axes, cuts: Sequence[str], counts: Mapping[str, Mapping[str, int
         axes.set_xscale("log")
     else:
         axes.set_xlim(0, 1.15 * max(largest, 1))
+        # A factor of 1e6 at the end of the axis would stand in its label.
+        axes.ticklabel_format(axis="x", style="plain")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,7 @@ from femtobarn.read.edm_decode import (
     impact_parameters,
     referred_products,
 )
-
-if TYPE_CHECKING:
-    from femtobarn.read.edm import EdmEvents
+from femtobarn.records import FileRef
 
 __all__ = ["RECIPES", "Member", "Range", "Recipe"]
 
@@ -58,10 +56,24 @@ Member = tuple[str, str]
 Numbers = NDArray[Any]
 
 
+class Products(Protocol):
+    """What is asked of a file: :class:`femtobarn.read.edm.EdmEvents` is one."""
+
+    ref: FileRef
+
+    def has(self, product: str) -> bool: ...
+
+    def member(self, product: str, member: str, start: int, stop: int) -> Jagged: ...
+
+    def indexes(self, start: int, stop: int) -> Jagged: ...
+
+    def lists(self) -> list[NDArray[np.uint32]]: ...
+
+
 class Range:
     """Members of the products in a range of entries, each read at most once."""
 
-    def __init__(self, events: EdmEvents, start: int, stop: int) -> None:
+    def __init__(self, events: Products, start: int, stop: int) -> None:
         self._events = events
         self.start = start
         self.stop = stop

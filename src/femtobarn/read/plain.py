@@ -86,11 +86,14 @@ class PlainTree:
         if self._general is None:
             import uproot
 
-            # Without a cache of arrays, as in :func:`femtobarn.read.opening.open_root_file`.
-            file = uproot.open(
-                self.ref.url, handler=uproot.MultithreadedFileSource, num_workers=1, array_cache=None
-            )
-            self._general = RootTree(self.ref, file, self.tree, self.schema)
+            with reading(self.ref.url), ExitStack() as stack:
+                # Without a cache of arrays, as in :func:`femtobarn.read.opening.open_root_file`.
+                file = uproot.open(
+                    self.ref.url, handler=uproot.MultithreadedFileSource, num_workers=1, array_cache=None
+                )
+                stack.callback(file.close)
+                self._general = RootTree(self.ref, file, self.tree, self.schema)
+                stack.pop_all()
         return self._general
 
     def branch_title(self, branch: str) -> str:

@@ -327,7 +327,7 @@ def pull_rows(fit: Mapping[str, Any]) -> list[dict[str, Any]]:
 def fit_parts(fit: Mapping[str, Any]) -> tuple[list[Node], list[Node]]:
     """What an analysis put into fit.json; and the likelihood fit's keys, ranking and correlations."""
     own = ["results", *(key for key in fit if key not in _LIKELIHOOD and key not in _OWN_PLACE)]
-    probes = fit.get("kind") == "tagprobe"
+    probes = fit.get("kind") == "tagprobe" and all("status" in one for one in fit.get("fits", ()))
     analysis = [
         probe_fits(fit[key]) if probes and key == "fits" else node(_HEADINGS.get(key, key), fit[key])
         for key in dict.fromkeys(own)

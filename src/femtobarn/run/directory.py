@@ -52,6 +52,11 @@ log: Final = logging.getLogger("femtobarn.run")
 
 #: Tables written as one file a part.
 _SHARDED: Final = "-part.parquet"
+#: What a manifest must have, of whatever job.
+_MANIFEST: Final = {"analysis": str, "config": dict, "execution": dict, "ledger": dict, "datasets": dict,
+                    "warnings": list, "headline": str, "started": str}  # fmt: skip
+_CONFIG: Final = {"analysis": str, "inputs": dict, "parameters": dict, "sizing": dict}
+_LEDGER: Final = {"parts": ("total", "done", "failed"), "events": ("expected", "processed")}
 #: Versions of libraries that a reader of a manifest may want; looked up without importing them.
 _LIBRARIES: Final = ("awkward", "boost-histogram", "hist", "numba", "numpy", "scipy", "uhi", "uproot")
 
@@ -104,11 +109,24 @@ class RunDirectory:
             near = nearest(self.path.name, beside)
             raise UsageError("no such run directory", where=str(self.path), near=near,
                              action="name the directory that a run was told to write (--out)")  # fmt: skip
-        return dict(read_json(self.manifest_path))
+        found = read_json(self.manifest_path)
+        if not isinstance(found, dict):
+            raise StoreError("is damaged: it is no table", where=str(self.manifest_path))
+        return found
+
+    def events_manifest(self) -> dict[str, Any]:
+        """The manifest of a run over events, with what every later step relies on.
+
+        Raises
+        ------
+        StoreError
+            It was damaged, or edited into something else.
+        """
+        return _checked(self.manifest(), self.manifest_path)
 
     def differences(self, settings: RunSettings) -> list[str]:
         """What these settings change about the run that is already here."""
-        return differences(self.manifest()["config"], settings.to_json())
+        return differences(self.events_manifest()["config"], settings.to_json())
 
     def begin(
         self,
@@ -268,6 +286,26 @@ class RunDirectory:
             model=MappingProxyType(dict(manifest["config"].get("model") or {})),
             folder=self.path,
         )
+
+
+def _checked(found: dict[str, Any], path: Path) -> dict[str, Any]:
+    wrong = [name for name, kind in _MANIFEST.items() if not isinstance(found.get(name), kind)]
+    execution = found.get("execution")
+    if isinstance(execution, dict) and not isinstance(execution.get("network", {}), dict):
+        wrong.append("execution.network")
+    ledger = found.get("ledger") or {}
+    config = found.get("config") or {}
+    if isinstance(config, dict) and "inputs" in config:
+        wrong += [f"config.{name}" for name in _CONFIG if not isinstance(config.get(name), _CONFIG[name])]
+    for name, keys in _LEDGER.items() if isinstance(ledger, dict) else ():
+        part = ledger.get(name)
+        ok = isinstance(part, dict) and all(isinstance(part.get(key), int) for key in keys)
+        wrong += [] if ok else [f"ledger.{name}"]
+    if wrong:
+        names = ", ".join(map(repr, wrong))
+        raise StoreError(f"is damaged: {names} is absent or not what it should be", where=str(path),
+                         action="begin the run anew: its parts are in the cache")  # fmt: skip
+    return {"finished": None, **found}
 
 
 def _write_shards(folder: Path, tables: Mapping[str, list[Shard]], about: Mapping[str, str]) -> None:

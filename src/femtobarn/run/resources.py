@@ -17,7 +17,7 @@ import yaml
 
 from femtobarn.errors import ConfigError, UsageError, nearest
 
-__all__ = ["ALIASES", "KINDS", "Resources", "Site", "find_site", "seconds_of", "site_names"]
+__all__ = ["ALIASES", "KINDS", "Resources", "Site", "find_site", "peak_memory_mb", "seconds_of", "site_names"]
 
 #: How long to wait for the first worker, s.
 _WAIT: Final = 600
@@ -259,3 +259,12 @@ def _check(site: Site) -> None:
     if site.kind == "scheduler" and not site.address:
         raise ConfigError("a scheduler that runs already needs its address", where=site.name,
                           action="add: address: tcp://HOST:PORT")  # fmt: skip
+
+
+def peak_memory_mb() -> float:
+    """Largest resident size of this process so far; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024

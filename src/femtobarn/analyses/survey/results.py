@@ -19,6 +19,7 @@ from femtobarn.export.th1 import Histogram1D, root_file
 from femtobarn.kernels.exact import rounded
 from femtobarn.physics.resonances import RESONANCES, mask_resonances
 from femtobarn.run.files import read_json
+from femtobarn.run.resources import peak_memory_mb
 from femtobarn.stats.bumps.search import Injection, SpectrumToSearch, search_all
 
 __all__ = ["bumpnet", "files", "headline", "infer", "search", "tables", "verdict"]
@@ -187,19 +188,10 @@ def _statistics(stored: Stored) -> dict[str, Any]:
             "total_events": sum(done for done, _ in stored.entries.values()),
             "total_chunks": ledger.get("parts", {}).get("total", 0),
             "total_size_mb": sum(item.get("size") or 0 for item in inputs) / 1e6,
-            "max_memory_mb": _peak_memory_mb(),
+            "max_memory_mb": peak_memory_mb(),
             "error_types": _counted(failed.values()),
         },
     }
-
-
-def _peak_memory_mb() -> float:
-    """Largest resident size of this process so far; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return 0.0
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024
 
 
 def _counted(reasons: Iterable[str]) -> dict[str, int]:

@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from femtobarn.api.fit_files import FITTER
+from femtobarn.api.fit_files import FITTER, draw_again
 from femtobarn.api.pool import in_pool
 from femtobarn.config.fitter import FitterConfig, stored_fitter_config
 from femtobarn.errors import FitError, UsageError
 from femtobarn.folders import folder_of
-from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json, write_text
+from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json
 from femtobarn.stats.passfail.input import ProbeSet, read_probe_sets
 from femtobarn.stats.passfail.jobs import Samples, fit_job, planned, scale_factor_rows
 from femtobarn.stats.passfail.scale_factors import how_many_good, table_columns
@@ -151,23 +151,10 @@ def probe_headline(where: Path, fitted: Mapping[str, Any]) -> str:
 
 def draw_probes(where: Path, *, only: Collection[str] | None = None) -> list[Path]:
     """Draw the figures of a fitter's directory and its report again; of fits only those of some bins."""
-    from femtobarn.api.fit_files import fit_drawings
-    from femtobarn.plot import Label, save
-    from femtobarn.report import read_inputs, render
+    from femtobarn.plot import Label
 
-    manifest, fitted = read_json(where / "manifest.json"), read_json(where / "fit.json")
     label = Label("Tag and probe", extra="")
-    plots = where / "plots"
-    for old in plots.glob("*.*"):
-        old.unlink()
-    paths, names = [], []
-    for drawing in fit_drawings(where, fitted, label):
-        names.append(drawing.name)
-        paths += save(drawing, plots)
-    paths += draw_canvases(where, fitted, label, only=only)
-    write_json(where / "manifest.json", {**manifest, "figures": names})
-    write_text(where / "report.html", render(read_inputs(where)))
-    return paths
+    return draw_again(where, label, lambda fitted: draw_canvases(where, fitted, label, only=only))
 
 
 def draw_canvases(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from femtobarn.read import open_source
 from femtobarn.read.read import require_columns
 from femtobarn.records import Dataset
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_json
+from femtobarn.run.resources import peak_memory_mb
 
 __all__ = ["TtbarBench", "io_levels", "scheme_of", "ttbar_bench"]
 
@@ -139,7 +139,7 @@ def ttbar_bench(
         "agc_version": parameters.task, "use_inference": parameters.ml != "off",
         "use_triton": parameters.ml == "triton",
         "task": parameters.task, "mode": parameters.mode, "cpu_s": cpu_s, "femtobarn": femtobarn.__version__,
-        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
+        "peak_rss_mb": peak_memory_mb(),
         "khz_per_core": entries / max(cpu_s, 1e-9) / 1000.0, "mb_per_s": size / max(wall, 1e-9) / 1e6,
     }  # fmt: skip
     write_json(path / "tables" / "metrics.json", metrics)

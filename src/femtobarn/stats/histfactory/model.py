@@ -18,7 +18,8 @@ from femtobarn.stats.histfactory.parameters import (
     sorted_channels,
     sorted_samples,
 )
-from femtobarn.stats.histfactory.workspace import Measurement, Workspace, read_workspace_file
+from femtobarn.stats.histfactory.workspace import Measurement, Workspace
+from femtobarn.stats.histfactory.workspace_reader import read_workspace_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -24,7 +24,6 @@ __all__ = [
     "ParameterConfig",
     "Sample",
     "Workspace",
-    "read_workspace_file",
     "write_workspace",
 ]
 
@@ -215,16 +214,3 @@ def read_document(path: str | Path) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise ConfigError(f"is not JSON: {error.msg}", where=f"{where}:{error.lineno}") from None
-
-
-def read_workspace_file(path: str | Path) -> Workspace:
-    """Read and check a pyhf workspace.
-
-    Raises
-    ------
-    ConfigError
-        With every problem of the document, each by its JSON pointer.
-    """
-    from femtobarn.stats.histfactory.workspace_reader import parse_workspace
-
-    return parse_workspace(read_document(path), where=str(path))

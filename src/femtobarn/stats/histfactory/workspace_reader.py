@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from femtobarn.errors import ConfigError, nearest
@@ -17,12 +18,13 @@ from femtobarn.stats.histfactory.workspace import (
     ParameterConfig,
     Sample,
     Workspace,
+    read_document,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["check_workspace", "parse_workspace"]
+__all__ = ["check_workspace", "parse_workspace", "read_workspace_file"]
 
 _EMPTY: Final[Mapping[str, Any]] = {}
 #: Kind of a modifier that was reported: it keeps its place and its name, so that the rest can be checked.
@@ -81,6 +83,17 @@ def parse_workspace(document: Any, *, where: str | None = None) -> Workspace:
     _check(workspace, report)
     report.raise_if_any(where)
     return workspace
+
+
+def read_workspace_file(path: str | Path) -> Workspace:
+    """Read and check a pyhf workspace.
+
+    Raises
+    ------
+    ConfigError
+        With every problem of the document, each by its JSON pointer.
+    """
+    return parse_workspace(read_document(path), where=str(path))
 
 
 def _object(
