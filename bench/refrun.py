@@ -105,17 +105,20 @@ def margins(asked: argparse.Namespace) -> dict[str, object]:
     for protocol in (Protocol("run-ordered"), Protocol("embargo", 100)):
         rival = "latest_any" if protocol.gap else "latest"
         for low, high in periods:
-            group = evaluate(events, protocol, test_from=low, test_to=high, rankers=names).to_json()[
+            groups = evaluate(events, protocol, test_from=low, test_to=high, rankers=names).to_json()[
                 "groups"
-            ]["all"]
-            scores = group["rankers"]
-            rows.append({
-                "protocol": protocol.name, "embargo": protocol.gap, "test_from": low, "test_to": high,
-                "n": group["n"], "learned_from": None, "rival": rival, "ceiling": group["ceiling"],
-                "top1": {name: scores[name]["top1"] for name in names},
-                "delta_top1": scores["model"][f"delta_top1_vs_{rival}"],
-                "delta_mrr": scores["model"][f"delta_mrr_vs_{rival}"],
-            })  # fmt: skip
+            ]
+            for name in ("all", "collisions"):
+                group = groups[name]
+                scores = group["rankers"]
+                rows.append({
+                    "protocol": protocol.name, "embargo": protocol.gap, "test_from": low, "test_to": high,
+                    "group": name, "n": group["n"], "learned_from": None, "rival": rival,
+                    "ceiling": group["ceiling"],
+                    **{key: {n: scores[n][key] for n in names} for key in ("top1", "top3", "mrr")},
+                    "delta_top1": scores["model"][f"delta_top1_vs_{rival}"],
+                    "delta_mrr": scores["model"][f"delta_mrr_vs_{rival}"],
+                })  # fmt: skip
     window = learned.TRAIN_WINDOW
     for size in (100, 300, 1000):
         learned.TRAIN_WINDOW = size  # type: ignore[misc]

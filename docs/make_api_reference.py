@@ -46,13 +46,23 @@ def signature(name: str, thing: Any) -> str:
         return f"class api.{name}{fields}"
     found = inspect.signature(thing)
     returned = "" if found.return_annotation is inspect.Signature.empty else f" -> {found.return_annotation}"
-    listed = [str(one) for one in found.parameters.values()]
+    listed = [argument(one) for one in found.parameters.values()]
     named = [one.kind is inspect.Parameter.KEYWORD_ONLY for one in found.parameters.values()]
     if any(named):
         listed.insert(named.index(True), "*")
     arguments = "".join(f"\n    {one}," for one in listed)
-    text = f"api.{name}({arguments}\n){returned}" if arguments else f"api.{name}(){returned}"
-    return re.sub(r"<[^>]* object at 0x[0-9a-f]+>", "...", text).replace("'", "")
+    return f"api.{name}({arguments}\n){returned}" if arguments else f"api.{name}(){returned}"
+
+
+def argument(one: inspect.Parameter) -> str:
+    """As in a definition; what has no short text of its own is an ellipsis."""
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}.get(one.kind, "")
+    text = stars + one.name
+    if one.annotation is not inspect.Parameter.empty:
+        text += f": {one.annotation}".replace('"', "")
+    if one.default is inspect.Parameter.empty:
+        return text
+    return text + (" = ..." if " at 0x" in repr(one.default) else f" = {one.default!r}")
 
 
 def plain(text: str) -> str:

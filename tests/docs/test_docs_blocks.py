@@ -221,6 +221,7 @@ def test_the_reference_of_the_python_interface_has_every_name() -> None:
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     names = re.findall(r"^### (\w+)$", page, flags=re.MULTILINE)
     assert sorted(names) == sorted(api.__all__), "renew it with: python docs/make_api_reference.py --write"
+    assert " at 0x" not in page, "an address of this process's memory"
 
 
 def test_the_extras_are_those_of_the_page() -> None:

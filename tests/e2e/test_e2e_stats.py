@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -244,4 +245,6 @@ def test_tables_of_an_export_are_those_of_the_fit(agc: Path, tmp_path: Path) -> 
     api.export(agc, "json", out=tmp_path / "all.json")
     found = json.loads((tmp_path / "all.json").read_text())["rows"]
     assert [row["value"] for row in found] == [float(row["value"]) for row in rows]
+    api.export(agc, "parquet", out=tmp_path / "all.parquet")
+    assert pq.read_table(tmp_path / "all.parquet").to_pylist() == found
     assert np.isclose(found[0]["high"] - found[0]["low"], 1.0)

@@ -199,7 +199,7 @@ def test_exports_are_read_by_the_programs_they_are_for(run, tmp_path):
         assert file["EGamma_SF2D"].errors()[0] == pytest.approx([row["total"] for row in rows], rel=1e-6)
         assert file["EGamma_SF2D"].axis(1).edges().tolist() == [10, 20, 35, 50, 100]
 
-    for kind in ("json", "csv", "hepdata"):
+    for kind in ("json", "csv", "parquet", "hepdata"):
         assert api.export(run, kind, out=tmp_path / f"out_{kind}").paths
 
 

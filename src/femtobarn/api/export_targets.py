@@ -45,6 +45,7 @@ _SCALE_FACTORS: Final = (
     ("hepdata", "", "scale factors as a HEPData submission"),
     ("json", ".json", "scale factors as rows"),
     ("csv", ".csv", "scale factors as a table"),
+    ("parquet", ".parquet", "scale factors as a table in Parquet"),
 )
 
 TARGETS: Final = (
@@ -57,6 +58,7 @@ TARGETS: Final = (
     Target("json", f"{_HERE}:to_json", ".json", "histograms of a run, or yields of a model, as rows"),
     Target("root", f"{_HERE}:to_root", ".root", "histograms of a run as TH1D with variances and flow bins"),
     Target("csv", f"{_HERE}:to_csv", ".csv", "the same as a table"),
+    Target("parquet", f"{_HERE}:to_parquet", ".parquet", "the same as a table in Parquet"),
     *(
         Target(name, f"femtobarn.api.tagprobe.exporting:to_{name}", suffix, about, analysis=analysis)
         for name, suffix, about in _SCALE_FACTORS

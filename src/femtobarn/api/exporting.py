@@ -13,7 +13,7 @@ from femtobarn.api.export_targets import TARGETS, Target, target_names
 from femtobarn.api.fit_files import is_fit, stored_model
 from femtobarn.api.outputs import reads_run
 from femtobarn.errors import DataError, StoreError, UsageError, nearest
-from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json
+from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json, write_parquet
 
 if TYPE_CHECKING:
     from femtobarn.stats.histfactory.fitting import FitResult
@@ -28,6 +28,7 @@ __all__ = [
     "to_datacard",
     "to_hepdata",
     "to_json",
+    "to_parquet",
     "to_pyhf",
     "to_root",
 ]
@@ -296,6 +297,13 @@ def to_csv(source: Source, out: Path) -> Exported:
     """Rows of histograms or yields as CSV."""
     columns, notes = _columns(source)
     write_csv(out, columns)
+    return Exported((out,), notes)
+
+
+def to_parquet(source: Source, out: Path) -> Exported:
+    """Rows of histograms or yields as Parquet."""
+    columns, notes = _columns(source)
+    write_parquet(out, columns)
     return Exported((out,), notes)
 
 

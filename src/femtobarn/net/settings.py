@@ -33,7 +33,7 @@ _REFRESH: Final = "FEMTOBARN_REFRESH"
 _MAX_AGE: Final = "FEMTOBARN_MAX_AGE"
 _SNAPSHOT: Final = "FEMTOBARN_SNAPSHOT"
 #: What holds for a run wherever and whenever it goes on.
-_LASTING: Final = (_PER_HOST, _CACHE_REMOTE, _MAX_AGE, _SNAPSHOT)
+_LASTING: Final = (_PER_HOST, _SECONDS, _CACHE_REMOTE, _MAX_AGE, _SNAPSHOT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,8 +188,10 @@ def grid(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *,
 
 
 def _looks_numeric(text: str) -> bool:
-    """Whether a text reads as a number with or without unit; dates and versions do not."""
-    return text in ("", _NOTHING) or (text.lstrip("−-+< ")[:1].isdigit() and not _NO_NUMBER.search(text))
+    """Whether a text reads as a number with or without unit; dates, versions and sentences do not."""
+    if text in ("", _NOTHING):
+        return True
+    return len(text) <= 40 and text.lstrip("−-+< ")[:1].isdigit() and not _NO_NUMBER.search(text)
 
 
 def node(title: str, value: Any) -> Node | None:

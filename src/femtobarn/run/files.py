@@ -95,6 +95,8 @@ def _arrow(column: Any) -> Any:
 
     if isinstance(column, Jagged):
         return pa.LargeListArray.from_arrays(column.offsets, pa.array(column.values))
+    if isinstance(column, list | tuple):
+        return pa.array(column)  # which knows that None is nothing
     return pa.array(np.asarray(column))
 
 

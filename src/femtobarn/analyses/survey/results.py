@@ -324,9 +324,10 @@ def headline(stored: Stored, fitted: Mapping[str, Any]) -> str:
     text += f"{exported} of them exported."
     found = fitted.get("search", {}).get("global", {})
     if found.get("p_global") is not None:
+        best = next(item for item in fitted["search"]["histograms"] if item["name"] == found["best"])
         text += (
-            f" Smallest probability among {found['n_histograms']} searched spectra: {found['best']}, "
-            f"p = {found['p_global']:.2g} after all trials."
+            f" Least probable excess of {found['n_histograms']} searched spectra: "
+            f"at {best['mass_gev']:g} GeV in {found['best']}, p = {found['p_global']:.2g} after all trials."
         )
         if found["poorly_described"]:
             text += (

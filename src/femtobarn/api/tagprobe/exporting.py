@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from femtobarn.api.exporting import Exported, Source
 from femtobarn.errors import UsageError
-from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json
+from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json, write_parquet
 
-__all__ = ["to_correctionlib", "to_csv", "to_egamma", "to_hepdata", "to_json", "to_root"]
+__all__ = ["to_correctionlib", "to_csv", "to_egamma", "to_hepdata", "to_json", "to_parquet", "to_root"]
 
 #: Name of the correction, and its year where none is given.
 _NAME: Final = "TagAndProbe-SF"
@@ -88,4 +88,12 @@ def to_csv(source: Source, out: Path) -> Exported:
     from femtobarn.stats.passfail.scale_factors import table_columns
 
     write_csv(out, table_columns(_rows(source)))
+    return Exported((out,))
+
+
+def to_parquet(source: Source, out: Path) -> Exported:
+    """The same table as Parquet."""
+    from femtobarn.stats.passfail.scale_factors import table_columns
+
+    write_parquet(out, table_columns(_rows(source)))
     return Exported((out,))
