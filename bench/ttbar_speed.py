@@ -24,6 +24,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"
 ZSTD, LZMA = 505, 207
 #: coffea reads this many events at a time at its best (100 000 and 250 000 are slower).
 CHUNK = 500_000
+WIDE_FILES, WIDE_EVENTS = 40, 500
 
 
 def compiled(source: Path, target: Path, root: Path) -> Path:
@@ -63,11 +64,15 @@ def side_by_side(work: str, peer: str, ours: list[str], theirs: list[str], asked
         mine.append(measure(ours))
         other.append(measure(theirs))
     clock = how.get("clock", "cpu_s")
-    same = difference(mine[0]["histograms"], other[0]["histograms"], how.get("leave", ()))
-    if not isinstance(same, bool) and same > 1e-6:
+    theirs_found = other[0]["histograms"]
+    same = "the peer only reads" if theirs_found is None else difference(
+        mine[0]["histograms"], theirs_found, how.get("leave", ())
+    )  # fmt: skip
+    if isinstance(same, float) and same > 1e-6:
         raise SystemExit(f"{work}: {peer} gives another answer ({same:.3g})")
     row = {
-        "work": work, "peer": peer, "events": asked.events, "repetitions": asked.repeat, "identical": same,
+        "work": work, "peer": peer, "events": how.get("events", asked.events), "repetitions": asked.repeat,
+        "identical": same,
         "versions": {"femtobarn": mine[0]["version"], peer.split(",", 1)[0]: other[0]["version"]},
         "ratio": ratios([one[clock] for one in mine], [one[clock] for one in other]),
         **{
@@ -97,11 +102,11 @@ def main() -> None:
     maker = compiled(HERE / "make_input.cpp", folder / "make_input", root)
     frame = str(compiled(HERE / "rdataframe.cpp", folder / "rdataframe", root))
 
-    def made(name: str, events: int, setting: int) -> str:
+    def made(name: str, events: int, setting: int, first: int = 0, extra: int = 0) -> str:
         path = folder / f"{name}.root"
         if not path.exists():
             scratch = path.with_suffix(".tmp")
-            subprocess.run([maker, scratch, str(events), str(setting), "0", "0"], check=True)
+            subprocess.run([maker, scratch, *map(str, (events, setting, first, extra))], check=True)
             scratch.rename(path)
         return str(path)
 
@@ -135,6 +140,14 @@ def main() -> None:
                              [asked.coffea, str(HERE / "coffea_peer.py"), str(CHUNK), small, path],
                              {"leave": ("pt_res_up",),
                               "note": "pt_res_up left out: drawn at random there"}))  # fmt: skip
+    wide = [made(f"wide_{i}", WIDE_EVENTS, ZSTD, i * WIDE_EVENTS, 1450 + 30 * i) for i in range(WIDE_FILES)]
+    many = f"ttbar: {WIDE_FILES} files of {WIDE_EVENTS} events and 1 500-2 700 branches"
+    how = {"events": WIDE_FILES * WIDE_EVENTS}
+    mine = [*ours, "1", "outcomes", small, *wide]
+    todo += [
+        (many, "uproot by hand", mine, [sys.executable, str(HERE / "uproot_peer.py"), small, *wide], how),
+        (many, "RDataFrame, g++ -O3", mine, [frame, "1", "vary", small, *wide], how),
+    ]
     for work, peer, mine, theirs, how in todo:
         if asked.only in work + peer:
             keep([side_by_side(work, peer, mine, theirs, asked, **how)])

@@ -100,7 +100,7 @@ GROUPS = {
     "cache": ("list", "prune", "verify"),
     "data": ("make", "probe", "list", "files", "find", "fetch", "fetch-datasets"),
     "refrun": ("suggest", "evaluate", "promote", "fetch"),
-    "ttbar": ("fileset", "validate", "bench", "train"),
+    "ttbar": ("fileset", "validate", "bench", "train", "models"),
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 import uproot
 
 from femtobarn import api
-from femtobarn.errors import LossError, UsageError
+from femtobarn.errors import ConfigError, LossError, UsageError
 from femtobarn.export.root import read_root
 from femtobarn.hists import read_hists
 from femtobarn.samples.ttbar import make_ttbar
@@ -147,3 +147,44 @@ def test_bench(tmp_path: Path) -> None:
     with uproot.open(file.partition("=")[2]) as opened:
         branches = [opened["events"][name] for name in read.metrics["columns"]]
         assert read.metrics["bytesread"] == sum(int(branch.compressed_bytes) for branch in branches)
+
+
+def test_survey_of_branches(tmp_path: Path) -> None:
+    fileset = make_ttbar(tmp_path / "toy", seed=4, scale=0.002)
+    path = fileset.with_name("ttbar__nominal.root")
+    found = api.ttbar_survey([f"ttbar={path}"], out=tmp_path / "s")
+    with uproot.open(path) as opened:
+        sizes = {name: int(branch.compressed_bytes) for name, branch in opened["Events"].items()}
+    total = sum(sizes.values())
+    ratios = json.loads(found.path.read_text())["ratios"]
+    assert ratios == pytest.approx({name: size / total for name, size in sizes.items()})
+    lowest, *others = found.levels
+    assert (lowest, others) == ("4.1", ["15", "25", "50"])
+    needed = found.levels[lowest][1]
+    for level in others:
+        reached, names = found.levels[level]
+        assert reached == pytest.approx(100 * sum(sizes[name] for name in names) / total)
+        assert names[: len(needed)] == needed
+        # Nothing that was left out would have fitted; the needed columns alone may be more than asked for.
+        assert reached <= max(float(level), found.levels[lowest][0]) + 1e-9
+        smallest = min((sizes[name] for name in sizes if name not in names), default=total)
+        assert reached + 100 * smallest / total > float(level)
+    read = api.ttbar_bench(
+        [f"ttbar={path}"], out=tmp_path / "b", io_percent="50", io_lists=str(found.path), read_only=True
+    )
+    assert read.metrics["columns"] == list(found.levels["50"][1])
+    with pytest.raises(ConfigError, match="holds no lists of branches"):
+        api.ttbar_bench(
+            [f"ttbar={path}"], out=tmp_path / "b", io_lists=str(read.path), io_percent="50", read_only=True
+        )
+
+
+def test_a_variation_that_leaves_no_rate_is_no_uncertainty(tmp_path: Path) -> None:
+    """One simulated event that a variation moves to another bin: its bounded rate is nothing."""
+    fileset = make_ttbar(tmp_path / "toy", seed=1, scale=0.1)
+    run = api.run(
+        api.Request(what="ttbar", fileset=str(fileset), out=str(tmp_path / "r"), executor="serial"),
+        pages=False,
+    )
+    assert "ttbar_norm" in run.headline
+    assert any("no uncertainty for 'Jet energy scale' of single top" in one for one in run.warnings)

@@ -11,6 +11,7 @@ from femtobarn.samples import make
 #: Every executor on this machine; Slurm is below.
 ROADS = {
     "serial": {"executor": "serial"},
+    "two threads": {"executor": "threads", "workers": 2},
     "one process": {"executor": "processes", "workers": 1},
     "two processes": {"executor": "processes", "workers": 2},
     "dask": {"executor": "dask", "workers": 2, "resources": Resources(dashboard_address="127.0.0.1:0")},

@@ -82,6 +82,7 @@ if TYPE_CHECKING:
         trigger_workflow,
     )
     from femtobarn.api.ttbar.benchmark import TtbarBench, ttbar_bench
+    from femtobarn.api.ttbar.branch_sizes import TtbarSurvey, ttbar_survey
     from femtobarn.api.ttbar.training import TtbarTrained, ttbar_train
     from femtobarn.api.ttbar.verbs import (
         TtbarFileset,
@@ -112,6 +113,7 @@ _WHERE: Final = {
     "TnpPlan": "tagprobe.verbs",
     "TnpRequest": "tagprobe.verbs",
     "TtbarBench": "ttbar.benchmark",
+    "TtbarSurvey": "ttbar.branch_sizes",
     "TtbarTrained": "ttbar.training",
     "TtbarFileset": "ttbar.verbs",
     "Validated": "ttbar.verbs",
@@ -193,6 +195,7 @@ _WHERE: Final = {
     "tnp_values": "tagprobe.verbs",
     "trigger_workflow": "tagprobe.verbs",
     "ttbar_bench": "ttbar.benchmark",
+    "ttbar_survey": "ttbar.branch_sizes",
     "ttbar_train": "ttbar.training",
     "ttbar_fileset": "ttbar.verbs",
     "ttbar_models": "ttbar.verbs",
@@ -227,6 +230,7 @@ __all__ = [
     "TnpRequest",
     "TtbarBench",
     "TtbarFileset",
+    "TtbarSurvey",
     "TtbarTrained",
     "Validated",
     "analysis_of",
@@ -302,6 +306,7 @@ __all__ = [
     "ttbar_bench",
     "ttbar_fileset",
     "ttbar_models",
+    "ttbar_survey",
     "ttbar_train",
     "ttbar_validate",
     "unprocessed",

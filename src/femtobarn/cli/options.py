@@ -77,7 +77,7 @@ Copy = Annotated[str | None, typer.Option("--out", metavar="DIR", help="leave th
 Out = Annotated[str | None, typer.Option(metavar="RUN", help="run directory")]
 Executor = Annotated[
     str | None,
-    typer.Option(help="auto, serial, processes, dask, dask://HOST:PORT, slurm, htcondor or pbs"),
+    typer.Option(help="auto, serial, threads, processes, dask, dask://HOST:PORT, slurm, htcondor or pbs"),
 ]
 Workers = Annotated[int | None, typer.Option(help="number of workers")]
 Site = Annotated[

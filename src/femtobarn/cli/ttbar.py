@@ -110,16 +110,31 @@ def bench(
         str | None, typer.Option("--io-percent", metavar="P", help="also read so many percent of the bytes")
     ] = None,
     io_scheme: Annotated[str, typer.Option("--io-scheme", help="nanoaod, legacy or poet")] = "nanoaod",
+    io_lists: Annotated[
+        str | None, typer.Option("--io-lists", metavar="FILE", help="lists of branches that --survey wrote")
+    ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="read columns, process nothing")] = False,
-    executor: Annotated[str | None, typer.Option(help="serial, processes, ...")] = None,
+    survey: Annotated[
+        bool, typer.Option("--survey", help="only measure what branches weigh, and list them for each level")
+    ] = False,
+    executor: Annotated[str | None, typer.Option(help="serial, threads, processes, ...")] = None,
     workers: Annotated[int | None, typer.Option(help="number of workers")] = None,
 ) -> None:
     """Measure how fast files are processed, or read."""
     from femtobarn import api
 
+    if survey:
+        found = api.ttbar_survey(
+            files or (), out=out, fileset=fileset, settings=settings or (), io_scheme=io_scheme
+        )
+        rows = [[level, f"{reached:.3g}", len(names)] for level, (reached, names) in found.levels.items()]
+        show_table(("percent asked", "reached", "branches"), rows)
+        answer(f"{found.branches} branches of {found.files} files")
+        say(f"wrote {found.path}; use it:  --io-lists {found.path}")
+        return
     made = api.ttbar_bench(
         files or (), out=out, fileset=fileset, settings=settings or (), io_percent=io_percent,
-        io_scheme=io_scheme, read_only=read_only, executor=executor, workers=workers,
+        io_scheme=io_scheme, io_lists=io_lists, read_only=read_only, executor=executor, workers=workers,
     )  # fmt: skip
     m = made.metrics
     answer(

@@ -31,7 +31,7 @@ __all__ = ["EXECUTORS", "Execution", "RunFile", "json_schema", "parse_run_file",
            "resolve_files", "resolve_path"]  # fmt: skip
 
 #: What may be asked for; whether an executor is installed here is the engine's to say.
-EXECUTORS: Final = ("auto", "serial", "processes", "dask", "slurm", "htcondor", "pbs")
+EXECUTORS: Final = ("auto", "serial", "threads", "processes", "dask", "slurm", "htcondor", "pbs")
 _INPUTS: Final = ("release", "fileset", "files")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.+-]+")
 _NAMED: Final = re.compile(r"^([A-Za-z0-9_.+-]+)=(.+)$", re.DOTALL)
@@ -110,7 +110,7 @@ class Execution(_Strict):
     """How the work is done; none of it changes the result."""
 
     executor: Annotated[str, BeforeValidator(_executor)] = "auto"
-    """auto, serial, processes, dask, dask://HOST:PORT, slurm, htcondor or pbs."""
+    """auto, serial, threads, processes, dask, dask://HOST:PORT, slurm, htcondor or pbs."""
     workers: Count | None = None
     """Number of workers; without it, as many as there are processors."""
     part_events: Count | None = Field(

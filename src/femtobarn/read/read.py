@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
@@ -14,6 +15,8 @@ from femtobarn.read.source import Source
 
 __all__ = ["check_unit", "expand_columns", "missing_columns", "read_events", "require_columns"]
 
+#: Branches named in a message.
+_SHOWN = 12
 #: Medians of the leading transverse momentum outside of these bounds (GeV) are a unit mistake, by what the
 #: schema says.  In a file in GeV 1000 and more were MeV.  One in MeV may hold jets of a TeV, but nothing has
 #: more than the energy of a beam, and a median below 100 MeV was GeV.
@@ -53,8 +56,16 @@ def require_columns(source: Source, names: Iterable[str], *, where: str) -> None
         where=where,
         near=nearest(branches[0], source.branches),
         action=f"the analysis declares {'it' if len(missing) == 1 else 'them'} as "
-        + ", ".join(repr(name) for name in missing),
+        + ", ".join(repr(name) for name in missing)
+        + _siblings(branches[0], source.branches),
     )
+
+
+def _siblings(branch: str, present: Iterable[str]) -> str:
+    """Other branches of the same kind, as ``Jet_btagCSVV2`` is one of ``Jet_btag...``."""
+    kind = re.match(r"\w*?_[a-z]+", branch)
+    alike = sorted(name for name in present if kind is not None and name.startswith(kind[0]))
+    return f"; of this kind there are {', '.join(alike[:_SHOWN])}" if alike else ""
 
 
 def read_events(

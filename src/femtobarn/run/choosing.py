@@ -11,10 +11,11 @@ from femtobarn.errors import UsageError, nearest
 from femtobarn.run import on_dask
 from femtobarn.run.executors import Executor, processors, run_in_processes, run_serially
 from femtobarn.run.resources import Resources, Site, find_site
+from femtobarn.run.threads import run_in_threads
 
 __all__ = ["EXECUTORS", "choose", "site_of"]
 
-EXECUTORS: Final = ("auto", "serial", "processes", "dask", "slurm", "htcondor", "pbs")
+EXECUTORS: Final = ("auto", "serial", "threads", "processes", "dask", "slurm", "htcondor", "pbs")
 #: Fewer events than this are processed sooner than a worker process has started.
 _WORTH_A_WORKER: Final = 300_000
 _ADDRESS: Final = "dask://"
@@ -23,7 +24,7 @@ _SITE: Final = "dask/"
 #: What the same roads are called elsewhere.
 _ALSO: Final = {"futures": "processes", "iterative": "serial", "local": "processes"}
 #: On this machine, whatever site is named.
-_HERE: Final = ("serial", "processes", *_ALSO)
+_HERE: Final = ("serial", "threads", "processes", *_ALSO)
 
 
 def site_of(name: str, site: str | None, resources: Resources) -> Site | None:
@@ -85,6 +86,8 @@ def choose(
     small = workers is None and (count == 1 or events < _WORTH_A_WORKER)
     if name == "serial" or (name == "auto" and small):
         return "serial", run_serially
+    if name == "threads":
+        return "threads", lambda job, tasks: run_in_threads(job, tasks, workers=count)
     return "processes", lambda job, tasks: run_in_processes(job, tasks, workers=count)
 
 

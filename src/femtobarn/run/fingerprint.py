@@ -9,7 +9,7 @@ import json
 import platform
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -95,7 +95,8 @@ def source_fingerprint(analysis: Analysis) -> str:
     own = list(_own_modules(analysis))
     roots = _roots(own)
     # The same few names are imported everywhere; looking on the disk for each costs more than the hash.
-    find = functools.cache(lambda name: _find(name, roots))
+    loose = functools.cache(_loose)
+    find = functools.cache(lambda name: _find(name, roots, loose))
     queue = [*own, *(find(name) for name in _ALWAYS)]
     found: dict[Path, _Module] = {}
     while queue:
@@ -134,22 +135,6 @@ def _roots(own: Iterable[_Module]) -> dict[str, Path]:
     return roots
 
 
-def _find(name: str, roots: Mapping[str, Path]) -> _Module | None:
-    """The source file behind a dotted name; None for names inside modules and for other libraries."""
-    parts = name.split(".")
-    if parts[0] == _HOUSE and len(parts) > 1 and parts[1] in _DOWNSTREAM and name not in _ALWAYS:
-        return None
-    known = roots.get(parts[0])
-    for root in [known] if known is not None else [roots.get(""), _loose(parts[0])]:
-        path = root.joinpath(*parts) if root is not None else None
-        for candidate in (
-            (path / "__init__.py", path.with_name(path.name + ".py")) if path is not None else ()
-        ):
-            if candidate.is_file():
-                return _Module(name, candidate)
-    return None
-
-
 def _loose(top: str) -> Path | None:
     """Where an imported module lies that is neither installed nor Python's own."""
     file = getattr(sys.modules.get(top), "__file__", None)
@@ -159,6 +144,36 @@ def _loose(top: str) -> Path | None:
     if {"site-packages", "dist-packages"} & set(path.parts) or path.is_relative_to(_PYTHON):
         return None
     return path.parent.parent if path.name == "__init__.py" else path.parent
+
+
+def _find(
+    name: str, roots: Mapping[str, Path], loose: Callable[[str], Path | None] = _loose
+) -> _Module | None:
+    """The source file behind a dotted name; None for names inside modules and for other libraries."""
+    parts = name.split(".")
+    if parts[0] == _HOUSE:
+        if len(parts) > 1 and parts[1] in _DOWNSTREAM and name not in _ALWAYS:
+            return None
+        return _in_folder(name, roots[_HOUSE])
+    known = roots.get(parts[0])
+    for root in [known] if known is not None else [roots.get(""), loose(parts[0])]:
+        found = _look(name, root) if root is not None else None
+        if found is not None:
+            return found
+    return None
+
+
+def _look(name: str, root: Path) -> _Module | None:
+    """A dotted name below a folder."""
+    path = root.joinpath(*name.split("."))
+    for candidate in (path / "__init__.py", path.with_name(path.name + ".py")):
+        if candidate.is_file():
+            return _Module(name, candidate)
+    return None
+
+
+#: Of this package itself, whose files do not come and go.
+_in_folder: Final = functools.cache(_look)
 
 
 def _imported(module: _Module) -> Iterator[str]:

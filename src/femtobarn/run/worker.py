@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -101,7 +101,8 @@ class _Open:
 class Worker:
     """Keeps an analysis, its resources and a few open files from one part to the next."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, *, clock: Callable[[], float] = time.process_time) -> None:
+        self._clock = clock
         self._analysis: Analysis = find_analysis(job.analysis)
         if job.version:
             _refuse_other_code(job, self._analysis)
@@ -134,7 +135,7 @@ class Worker:
 
     def attempt(self, task: Task) -> tuple[TaskResult, Outcome | None]:
         """Process one part without storing it."""
-        started, cpu = time.perf_counter(), time.process_time()
+        started, cpu = time.perf_counter(), self._clock()
         outcome, error, size, entries = None, "", 0, task.part.entries
         try:
             if self._analysis.whole_file is not None:
@@ -154,7 +155,7 @@ class Worker:
             events=entries if not error else 0,
             bytes_read=size,
             seconds=time.perf_counter() - started,
-            cpu_seconds=time.process_time() - cpu,
+            cpu_seconds=self._clock() - cpu,
         )
         return result, outcome
 

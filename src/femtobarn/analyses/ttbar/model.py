@@ -115,11 +115,9 @@ def _sample(named: Mapping[str, Template], region: str, process: str, *, bounded
         absent = any(f"{region}_{process}_{label}" not in named for label in labels)
         if source.process not in ("", process) or absent:
             continue
-        values, up, down = _sides(named, f"{region}_{process}", labels)
+        values, up, down = _sides(named, f"{region}_{process}", labels, bounded=bounded)
         if not _usable(values, up, down):
             continue
-        if bounded:
-            up, down = _bounded(values, up, down)
         if down:
             systematics.append(SystematicSpec(source.name, up, down[0]))
         else:
@@ -165,10 +163,11 @@ def infer(stored: Stored) -> dict[str, Any]:
     reason = missing(named)
     if reason:
         return {"warnings": [reason]}
-    return {"warnings": [*_absent(named), *_outside(named)]}
+    bounded = stored.parameters.mode != "compat"
+    return {"warnings": [*_absent(named, bounded=bounded), *_outside(named)]}
 
 
-def _absent(named: Mapping[str, Template]) -> Iterable[str]:
+def _absent(named: Mapping[str, Template], *, bounded: bool) -> Iterable[str]:
     region = next(iter(REGIONS))
     present = [process for process in SAMPLES if f"{region}_{process}" in named]
     lost = [SAMPLES[process] for process in SAMPLES if process not in present]
@@ -184,7 +183,7 @@ def _absent(named: Mapping[str, Template]) -> Iterable[str]:
             poor = [
                 SAMPLES[p]
                 for p in processes
-                if p in present and not _usable(*_sides(named, f"{where}_{p}", labels))
+                if p in present and not _usable(*_sides(named, f"{where}_{p}", labels, bounded=bounded))
             ]
             if poor:
                 who = ", ".join(poor)
@@ -192,14 +191,15 @@ def _absent(named: Mapping[str, Template]) -> Iterable[str]:
 
 
 def _sides(
-    named: Mapping[str, Template], name: str, labels: list[str]
+    named: Mapping[str, Template], name: str, labels: list[str], *, bounded: bool
 ) -> tuple[Array, list[float], list[list[float]]]:
     """Nominal, up and (if there is one) down contents; signed weights cannot make a rate negative."""
     up, *down = (
         np.maximum(rebin(named[f"{name}_{one}"], named[f"{name}_{one}"].values), 0.0).tolist()
         for one in labels
     )
-    return rebin(named[name], named[name].values), up, down
+    nominal = rebin(named[name], named[name].values)
+    return nominal, *(_bounded(nominal, up, down) if bounded and nominal.sum() > 0 else (up, down))
 
 
 def _outside(named: Mapping[str, Template]) -> Iterable[str]:

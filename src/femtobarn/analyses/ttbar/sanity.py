@@ -58,7 +58,8 @@ def inspect(ctx: Context, out: Outcome) -> None:
 def mislabelled(dataset: Dataset, events: Events, *, where: str) -> str:
     """What the first events of a file say against its dataset; empty if nothing does."""
     found = _unlike(dataset.process, events) if _PARTICLES in events and len(events) else ""
-    return f"{where}: mislabelled: dataset {dataset.name!r} has {found}" if found else ""
+    place = f"{where}: " if where else ""
+    return f"{place}mislabelled: dataset {dataset.name!r} has {found}" if found else ""
 
 
 def _unlike(process: str, events: Events) -> str:
@@ -103,6 +104,7 @@ def duplicates(events: Events, rows: Rows, out: Outcome) -> None:
     run, lumi, event = (events.flat(name)[index].astype(np.uint64) for name in ("run", "lumi", "event"))
     # Multiplications wrap: a cheap hash that tells apart all but one pair in 2^64.
     hashed = (run * _ODD[0]) ^ (lumi * _ODD[1]) ^ (event * _ODD[2])
-    repeated = len(index) - len(np.unique(hashed))
+    hashed.sort()
+    repeated = int((hashed[1:] == hashed[:-1]).sum())
     if repeated:
         out.warn(f"{out.dataset}: selected event with the same run, section and number as another", repeated)
