@@ -134,7 +134,7 @@ class Selection:
         self.weight: NDArray[np.float64] = np.array(
             np.broadcast_to(np.asarray(weight, dtype=np.float64), (length,))
         )
-        self.rows: list[tuple[str, NDArray[np.float64]]] = [("all", self.weight.copy())]
+        self.rows: list[tuple[str, NDArray[np.float64]]] = [("all", self.weight)]
 
     def record(self, cut: str) -> None:
         """Add a cutflow row for the events that are left."""
