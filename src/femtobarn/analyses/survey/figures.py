@@ -80,7 +80,7 @@ def _best(stored: Stored, found: Mapping[str, Any], label: Label) -> Iterator[Dr
     window = tuple(found["window"]) if found["window"] else None
     place = f" in the window {window[0]:g}-{window[1]:g} GeV" if window else ""
     yield excess(
-        variable(edges, "mass", label="Mass", unit="GeV"), counts, beside[0].expected, window=window,
+        variable(edges, "mass", label="Mass", unit="GeV"), counts, beside.background.expected, window=window,
         name="06_best", label=label, title=found["name"],
         caption=f"The least probable excess{place}: p = {found['p_global']:.2g} in this spectrum. "
         "Lower panel: (data − background) / √background.",
