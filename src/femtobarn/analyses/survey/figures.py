@@ -50,7 +50,7 @@ def figures(stored: Stored, fitted: Mapping[str, Any]) -> Iterator[Drawing]:
         yield scatter(
             [item["mass_gev"] for item in searched], [item["z_max"] for item in searched],
             name="05_search", label=label, x_label="Mass of the largest excess [GeV]",
-            y_label="Largest local significance", title="The largest excess of every spectrum",
+            y_label="Largest local significance", title="The largest excess of every spectrum", log_x=True,
         )  # fmt: skip
         best = next(item for item in searched if item["name"] == fitted["search"]["global"]["best"])
         yield from _best(stored, best, label)

@@ -95,7 +95,7 @@ def _search_file(
         drawing = scatter(
             [item["mass_gev"] for item in seen], [item["z_max"] for item in seen], name="05_search",
             label=Label("Bump search"), x_label="Mass of the largest excess [GeV]",
-            y_label="Largest local significance", title="The largest excess of every spectrum",
+            y_label="Largest local significance", title="The largest excess of every spectrum", log_x=True,
         )  # fmt: skip
         names.append(drawing.name)
         save(drawing, where / "plots")

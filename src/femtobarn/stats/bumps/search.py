@@ -42,7 +42,7 @@ _RARE: Final = 0.02
 _RARE_TOYS: Final = 10
 _AT_ONCE: Final = 500
 #: Spectra in the short list.
-_SHORT: Final = 10
+_SHORT: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +228,7 @@ def _toys(
 def _searched(
     spectrum: SpectrumToSearch, injection: Injection | None
 ) -> tuple[Floats, Floats, Mask, Floats, dict[str, float], Beside | None]:
-    """Counts, edges and used bins of the searched part; what was injected and what lies outside; what fits."""
+    """Counts, edges and used bins of what is searched; what was injected, what lies outside; what fits."""
     counts = np.maximum(np.asarray(spectrum.counts, dtype=np.float64), 0.0)
     use = np.ones(len(counts), dtype=np.bool_) if spectrum.masked is None else ~spectrum.masked
     added = np.zeros(len(counts))
@@ -282,7 +282,7 @@ def search_all(
 
 
 def _best(results: Sequence[BumpResult]) -> list[dict[str, Any]]:
-    """The ten spectra with the least probable excesses, in short."""
+    """The spectra with the least probable excesses, in short."""
     found = [item for item in results if item.p_global is not None]
     found.sort(key=lambda item: (item.p_global, item.name))
     keys = ("name", "mass_gev", "z_max", "p_global", "goodness", "entries")

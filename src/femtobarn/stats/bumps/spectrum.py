@@ -30,8 +30,10 @@ _TOLERANCE: Final = 1e-9
 _STEEPEST: Final = 40.0
 #: A prediction below this is none.
 _LEAST: Final = 1e-20
-#: Gain of ln L below which a fit with a bump has ended, and how often its step is halved.
+#: Gain of ln L below which a fit with a bump has ended, how many steps a slow one may take (scoring steps
+#: gain a fixed share each where few events decide), and how often a step is halved.
 _BUMP_TOLERANCE: Final = 1e-7
+_BUMP_ITERATIONS: Final = 400
 _HALVINGS: Final = 14
 
 
@@ -225,7 +227,7 @@ def fit_with_bump(
     parameters[:, :k] = start
     value = np.full(s, float(_bump_likelihood(counts, design, weight, shapes[:1], parameters[:1])[0][0]))
     base = value.copy()
-    for _ in range(_ITERATIONS):
+    for _ in range(_BUMP_ITERATIONS):
         if not len(active):
             break
         moved, gain = _bump_step(counts, design, weight, shapes[active], parameters[active], value[active])
