@@ -386,7 +386,7 @@ def test_the_same_file_twice_and_mixed_releases_are_refused(tmp_path):
 
 def test_a_width_that_is_no_multiple_and_an_unknown_task(tmp_path):
     file = nano(tmp_path / "a.root")
-    with pytest.raises(ConfigError, match=r"a bin width of 2\.5 GeV is no multiple"):
+    with pytest.raises(ConfigError, match=r"config\.yaml:\d+: .*a bin width of 2\.5 GeV is no multiple"):
         run(tmp_path, [file], histogram_creation_task_config={"bin_width_gev": 2.5})
     request = api.SurveyRequest(
         config=str(tmp_path / "config.yaml"), files=[f"d={file}"], tasks=["histogramming"],
@@ -435,6 +435,23 @@ def test_a_file_that_comes_back_is_read_on_the_next_try(tmp_path, monkeypatch):
     path, _ = run(tmp_path, [file], parsing_task_config={"count_retries_failed_files": 2})
     assert len(tries) == 2
     assert cuts(path)["all"] == EVENTS
+
+
+def test_a_file_that_stays_broken_is_not_read_again_and_again(tmp_path, monkeypatch):
+    file = nano(tmp_path / "a.root")
+    file.write_bytes(file.read_bytes()[:5000])
+    from femtobarn.api.surveys import verbs
+
+    original, tries = verbs.run, []
+
+    def counted(*arguments, **options):
+        tries.append(1)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(verbs, "run", counted)
+    with pytest.raises(LossError):
+        run(tmp_path, [file], parsing_task_config={"count_retries_failed_files": 5})
+    assert len(tries) == 2
 
 
 @pytest.mark.parametrize("kill_after", [2, 5])

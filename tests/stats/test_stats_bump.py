@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 
 from femtobarn.export.th1 import read_1d
+from femtobarn.run.pool import in_pool
 from femtobarn.stats.bumps.search import Injection, SpectrumToSearch, search, search_all, tail_probability
 from femtobarn.stats.bumps.spectrum import basis, choose_background, fit_many
 
@@ -76,6 +78,42 @@ def test_a_bump_is_found_even_as_the_highest_bin_or_beyond_a_gap(mass, events):
     assert abs(found.mass_gev - mass) <= 10
     assert found.p_global < 1e-4
     assert found.range_gev[0] < mass - 20 < mass + 20 < found.range_gev[1]
+
+
+def test_workers_and_order_change_nothing():
+    rng = np.random.default_rng(7)
+    spectra = [
+        SpectrumToSearch(f"toy{i}", rng.poisson(TURN_ON).astype(float), WHOLE, whole=True) for i in range(6)
+    ]
+    here = search_all(spectra, toys=40)
+    there = search_all(spectra[::-1], toys=40, mapped=partial(in_pool, workers=2))
+    assert there["histograms"][::-1] == here["histograms"]
+    assert there["best"] == here["best"]
+    assert there["global"] == here["global"]
+
+
+def test_a_rare_excess_is_judged_by_more_toys_and_a_common_one_by_fewer(monkeypatch):
+    drawn_toys = []
+    monkeypatch.setattr(
+        "femtobarn.stats.bumps.search.tail_probability",
+        lambda toys, observed: drawn_toys.append(len(toys)) or tail_probability(toys, observed),
+    )
+    smooth = drawn(TURN_ON, seed=3, toys=100)
+    assert smooth.p_global > 0.5
+    bump = np.zeros(300)
+    bump[16:18] = 60
+    assert drawn(TURN_ON + bump, seed=3, toys=100).p_global < 0.01
+    assert drawn_toys[0] <= 100
+    assert drawn_toys[1:] == [1000]
+
+
+def test_a_fit_with_a_bump_that_gains_slowly_ends():
+    """Near an edge with few events a bump and the background trade events in small steps."""
+    filled = "3 5 14 3 5 0 2 1 2 3 5 4 3 2 0 0 1 1 0 0 0 0 1 0 1 1 1 1 1 0 0 0 0 0 "
+    filled += "1 0 1 0 0 0 1 0 0 0 0 0 0 0 0 1 1 1"
+    counts = np.array([*filled.split(), *"00000"], dtype=float)
+    found = search(SpectrumToSearch("slow", counts, 90.0 + 10.0 * np.arange(58)), toys=8)
+    assert found.status == "ok"
 
 
 def test_what_is_not_searched_is_counted():

@@ -37,15 +37,17 @@ def bars(
 
 def scatter(
     x: npt.ArrayLike, y: npt.ArrayLike, *, name: str, label: Label, x_label: str, y_label: str,
-    title: str = "", log: bool = False,
+    title: str = "", log: bool = False, log_x: bool = False,
 ) -> Drawing:  # fmt: skip
-    """Points of two quantities; ``log`` for the vertical axis."""
+    """Points of two quantities; ``log`` for the vertical axis, ``log_x`` for the horizontal one."""
     a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     with style():
         fig, axes = figure()
         axes.plot(a, b, "o", color=BLUE, markersize=4, alpha=0.7)
         if log:
             axes.set_yscale("log")
+        if log_x:
+            axes.set_xscale("log")
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         label.draw(axes)

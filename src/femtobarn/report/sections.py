@@ -329,7 +329,9 @@ def fit_parts(fit: Mapping[str, Any]) -> tuple[list[Node], list[Node]]:
     own = ["results", *(key for key in fit if key not in _LIKELIHOOD and key not in _OWN_PLACE)]
     probes = fit.get("kind") == "tagprobe" and all("status" in one for one in fit.get("fits", ()))
     analysis = [
-        probe_fits(fit[key]) if probes and key == "fits" else node(_HEADINGS.get(key, key), fit[key])
+        probe_fits(fit[key])
+        if probes and key == "fits"
+        else node(_HEADINGS.get(key, key), _search(fit[key]) if key == "search" else fit[key])
         for key in dict.fromkeys(own)
         if key in fit
     ]
@@ -340,6 +342,17 @@ def fit_parts(fit: Mapping[str, Any]) -> tuple[list[Node], list[Node]]:
     if pairs:
         model.append(grid("Strongest correlations", ("parameters", "correlation"), pairs))
     return [one for one in analysis if one is not None], [one for one in model if one is not None]
+
+
+def _search(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A bump search: where its best spectra are listed, many others need no table of their own."""
+    rows = found.get("histograms", ())
+    if not found.get("best") or len(rows) <= len(found["best"]):
+        return found
+    return {
+        **found,
+        "histograms": f"all {len(rows)} spectra are in fit.json; best: the least probable excesses",
+    }
 
 
 def _ranking(rows: Sequence[Mapping[str, Any]]) -> Grid:

@@ -50,7 +50,7 @@ def figures(stored: Stored, fitted: Mapping[str, Any]) -> Iterator[Drawing]:
         yield scatter(
             [item["mass_gev"] for item in searched], [item["z_max"] for item in searched],
             name="05_search", label=label, x_label="Mass of the largest excess [GeV]",
-            y_label="Largest local significance", title="The largest excess of every spectrum",
+            y_label="Largest local significance", title="The largest excess of every spectrum", log_x=True,
         )  # fmt: skip
         best = next(item for item in searched if item["name"] == fitted["search"]["global"]["best"])
         yield from _best(stored, best, label)
@@ -80,7 +80,7 @@ def _best(stored: Stored, found: Mapping[str, Any], label: Label) -> Iterator[Dr
     window = tuple(found["window"]) if found["window"] else None
     place = f" in the window {window[0]:g}-{window[1]:g} GeV" if window else ""
     yield excess(
-        variable(edges, "mass", label="Mass", unit="GeV"), counts, beside[0].expected, window=window,
+        variable(edges, "mass", label="Mass", unit="GeV"), counts, beside.background.expected, window=window,
         name="06_best", label=label, title=found["name"],
         caption=f"The least probable excess{place}: p = {found['p_global']:.2g} in this spectrum. "
         "Lower panel: (data − background) / √background.",

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from femtobarn.analysis import Parameters
 from femtobarn.physics.finalstates import LETTERS, TYPES, Combination, combinations
@@ -187,7 +195,9 @@ class SurveyParameters(Parameters):
     keep_arrays: bool = Field(default=False, description="keep every mass (im_arrays/)")
     arrays_format: Literal["npy", "parquet"] = Field("npy", description="format of kept masses")
     post_processing: Literal["grid", "legacy", "none"] = Field("grid", description="how spectra are cut")
-    peak_width: float = Field(10.0, gt=0, description="bin width of the peak search", json_schema_extra=_GEV)
+    peak_width: float = Field(
+        10.0, gt=0, description="bin width of the peak search", json_schema_extra=_GEV, validate_default=True
+    )
     max_mass: float | None = Field(
         None, gt=0, description="masses from here on are outliers", json_schema_extra=_GEV
     )
@@ -196,7 +206,9 @@ class SurveyParameters(Parameters):
     )
     z_peak: float = Field(110.0, ge=0, description="lepton pairs are kept from here", json_schema_extra=_GEV)
     histograms: bool = Field(default=True, description="write histograms/")
-    widths: tuple[float, ...] = Field((10.0,), min_length=1, description="bin widths", json_schema_extra=_GEV)
+    widths: tuple[float, ...] = Field(
+        (10.0,), min_length=1, description="bin widths", json_schema_extra=_GEV, validate_default=True
+    )
     single_file: bool = Field(default=True, description="one ROOT file, or one a signature")
     filename: str = Field("histograms.root", description="name of the ROOT file")
     exclude_outliers: bool = Field(default=True, description="histograms hold the main part only")
@@ -206,6 +218,15 @@ class SurveyParameters(Parameters):
     before_filename: str = Field("pre_postproc.root", description="their file")
     skipped_bins: float = Field(0.0, ge=0, lt=1, description="share of bins that the BumpNet loader skips")
     search: bool = Field(default=False, description="search for bumps at the end of the run")
+
+    @field_validator("widths", "peak_width")
+    @classmethod
+    def _multiples(cls, value: Any, info: ValidationInfo) -> Any:
+        grid = info.data.get("grid_width")
+        for width in value if isinstance(value, tuple) else (value,):
+            if grid and (abs(width / grid - round(width / grid)) > 1e-9 or width < grid):
+                raise ValueError(f"a bin width of {width:g} GeV is no multiple of the grid's {grid:g} GeV")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> SurveyParameters:
@@ -217,14 +238,6 @@ class SurveyParameters(Parameters):
             for name in entries:
                 if name not in KNOWN_TYPES:
                     raise ValueError(f"{table}: unknown type {name!r}; types: {', '.join(KNOWN_TYPES)}")
-        for width in (*self.widths, self.peak_width):
-            if (
-                abs(width / self.grid_width - round(width / self.grid_width)) > 1e-9
-                or width < self.grid_width
-            ):
-                raise ValueError(
-                    f"a bin width of {width:g} GeV is no multiple of the grid's {self.grid_width:g} GeV"
-                )
         if "bjets" in self.objects and not self.tagging.enabled:
             raise ValueError("bjets are asked for but jets are not tagged (enable_jet_tagging: true)")
         return self

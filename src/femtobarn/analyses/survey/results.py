@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from femtobarn.export.th1 import Histogram1D, root_file
 from femtobarn.kernels.exact import rounded
 from femtobarn.physics.resonances import RESONANCES, mask_resonances
 from femtobarn.run.files import read_json
+from femtobarn.run.pool import in_pool
 from femtobarn.run.resources import peak_memory_mb
 from femtobarn.stats.bumps.search import Injection, SpectrumToSearch, search_all
 
@@ -292,7 +294,10 @@ def search(
     stored: Stored, *, toys: int = 400, seed: int = 1, injection: Injection | None = None
 ) -> dict[str, Any]:
     """``search`` of fit.json."""
-    found = search_all(to_search(stored), toys=toys, seed=seed, injection=injection)
+    found = search_all(
+        to_search(stored), toys=toys, seed=seed, injection=injection,
+        mapped=partial(in_pool, what="spectra"),
+    )  # fmt: skip
     reasons: dict[str, int] = {}
     for row in rows(stored):
         if not row.exported:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import femtobarn
 from femtobarn.api.outputs import copied_run
 from femtobarn.errors import UsageError
 from femtobarn.run.files import SCHEMA_VERSION, write_json, write_text
+from femtobarn.run.pool import in_pool
 from femtobarn.stats.bumps.search import Injection, SpectrumToSearch, search_all
 
 __all__ = ["parse_injection", "search_bumps"]
@@ -84,7 +86,7 @@ def _search_file(
     if not regions:
         raise UsageError("holds no histogram to search", where=str(source))
     spectra = [SpectrumToSearch(h.name, h.values, h.edges, group=_group(h.name)) for h in regions]
-    search = search_all(spectra, **chosen)
+    search = search_all(spectra, **chosen, mapped=partial(in_pool, what="spectra"))
     fitted = {"schema_version": SCHEMA_VERSION, "search": search, "warnings": []}
     write_json(where / "fit.json", fitted)
     seen = [item for item in search["histograms"] if item["z_max"] is not None]
@@ -93,7 +95,7 @@ def _search_file(
         drawing = scatter(
             [item["mass_gev"] for item in seen], [item["z_max"] for item in seen], name="05_search",
             label=Label("Bump search"), x_label="Mass of the largest excess [GeV]",
-            y_label="Largest local significance", title="The largest excess of every spectrum",
+            y_label="Largest local significance", title="The largest excess of every spectrum", log_x=True,
         )  # fmt: skip
         names.append(drawing.name)
         save(drawing, where / "plots")

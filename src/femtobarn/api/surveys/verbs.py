@@ -127,13 +127,19 @@ def _with_retries(
     house: Request, config: SurveyConfig, part: tuple[int, int] | None,
     progress: Callable[[Plan], Progress] | None,
 ) -> Finished:  # fmt: skip
-    """Run; try parts that failed again, as often as the configuration says. What is done stays done."""
+    """Run; try parts that failed again, as often as the configuration says. What is done stays done.
+
+    A file on disk that fails twice in the same words will do so a third time.
+    """
+    before = ""
     for tries in range(config.retries + 1):
         try:
             return run(replace(house, fresh=house.fresh and not tries), part=part, progress=progress)
         except LossError as error:
-            if tries == config.retries:
+            final = error.what == before and "://" not in error.what
+            if final or tries == config.retries:
                 raise
+            before = error.what
             log.warning(
                 "%s; trying again (%d of %d)", error.what.split("\n", 1)[0], tries + 1, config.retries
             )

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from femtobarn.api.pool import in_pool
 from femtobarn.run.files import SCHEMA_VERSION, strict, write_json, write_text
+from femtobarn.run.pool import in_pool
 from femtobarn.stats.minimise import FloatArray
 from femtobarn.stats.passfail.building import PassFailOptions, build_model
 from femtobarn.stats.passfail.input import ProbeSet

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import femtobarn
-from femtobarn.api.pool import in_pool
 from femtobarn.errors import UsageError, nearest
 from femtobarn.run.files import SCHEMA_VERSION, write_csv, write_json
+from femtobarn.run.pool import in_pool
 from femtobarn.stats.passfail.models import RESONANCES, parse_model
 from femtobarn.stats.passfail.toys import ToyResult, ToyTruth, closure_summary, fit_toy, truth
 

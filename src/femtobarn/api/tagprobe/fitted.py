@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from femtobarn.api.fit_files import FITTER, draw_again
-from femtobarn.api.pool import in_pool
 from femtobarn.config.fitter import FitterConfig, stored_fitter_config
 from femtobarn.errors import FitError, UsageError
 from femtobarn.folders import folder_of
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json
+from femtobarn.run.pool import in_pool
 from femtobarn.stats.passfail.input import ProbeSet, read_probe_sets
 from femtobarn.stats.passfail.jobs import Samples, fit_job, planned, scale_factor_rows
 from femtobarn.stats.passfail.scale_factors import how_many_good, table_columns

@@ -7,8 +7,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammainc, xlogy
-from scipy.stats import norm
+from scipy.special import gammainc, log_ndtr
 
 __all__ = ["WIDEST", "hunt", "tail_probability"]
 
@@ -18,6 +17,8 @@ Mask = NDArray[np.bool_]
 _WIDTHS: Final = (2, 3, 4, 5)
 #: Bins of the widest window.
 WIDEST: Final = max(_WIDTHS)
+#: An expectation below this is none.
+_LEAST: Final = 1e-9
 #: Above this share of the toys their largest excesses are continued by an exponential.
 _TAIL_FROM: Final = 0.9
 
@@ -38,30 +39,40 @@ def hunt(counts: Floats, expected: Floats, use: Mask) -> tuple[Floats, NDArray[n
     seen = np.concatenate([zero, np.cumsum(counts * use, axis=1)], axis=1)
     wanted = np.concatenate([zero, np.cumsum(expected * use, axis=1)], axis=1)
     covered = np.concatenate([[0], np.cumsum(use)])
-    best = np.zeros(len(counts))
-    where = np.zeros((len(counts), 2), dtype=np.int64)
-    for width in _WIDTHS:
-        if width > counts.shape[1]:
-            continue
+    widths = [width for width in _WIDTHS if width <= counts.shape[1]]
+    rows, firsts, sizes, ds, bs = [], [], [], [], []
+    for width in widths:
         d, b = seen[:, width:] - seen[:, :-width], wanted[:, width:] - wanted[:, :-width]
-        whole = (covered[width:] - covered[:-width]) == width
-        with np.errstate(divide="ignore"):
-            score = np.where(
-                (d > b) & whole, -np.log(gammainc(np.maximum(d, 1e-9), np.maximum(b, 1e-9))), 0.0
-            )
-        score = np.where(np.isfinite(score), score, _asymptotic(d, b))
-        at = score.argmax(axis=1)
-        top = score[np.arange(len(score)), at]
-        better = top > best
-        best = np.where(better, top, best)
-        where[better] = np.stack([at, np.full(len(at), width)], axis=1)[better]
+        row, first = np.nonzero((d > b) & ((covered[width:] - covered[:-width]) == width))
+        rows.append(row)
+        firsts.append(first)
+        sizes.append(np.full(len(row), width))
+        ds.append(d[row, first])
+        bs.append(np.maximum(b[row, first], _LEAST))
+    row, first, size, d, b = (np.concatenate(part) for part in (rows, firsts, sizes, ds, bs))
+    best, where = np.zeros(len(counts)), np.zeros((len(counts), 2), dtype=np.int64)
+    # Chernoff: p <= exp(-least); and p is at least the probability of exactly d.  Most windows cannot win.
+    least = d * np.log(d / b) - d + b
+    np.maximum.at(best, row, least)
+    able = np.flatnonzero(least + 0.5 * np.log(2 * np.pi * d + 1) + 1 / (12 * d) >= best[row])
+    row, first, size, score = row[able], first[able], size[able], _score(d[able], b[able])
+    # The first of the best, the narrowest before the wider.
+    order = np.lexsort((first, size, -score, row))
+    winner = order[np.unique(row[order], return_index=True)[1]]
+    best[row[winner]] = score[winner]
+    where[row[winner]] = np.stack([first[winner], size[winner]], axis=1)
     return best, where
 
 
-def _asymptotic(d: Floats, b: Floats) -> Floats:
-    """-ln p where p is too small for floating point: from the likelihood ratio of one count."""
-    z2 = np.maximum(2 * (xlogy(d, d / np.maximum(b, 1e-9)) - d + b), 0.0)
-    return np.asarray(-norm.logsf(np.sqrt(z2)))
+def _score(d: Floats, b: Floats) -> Floats:
+    """-ln p of at least d events where b are expected."""
+    with np.errstate(divide="ignore"):
+        score = np.asarray(-np.log(gammainc(d, b)))
+    # Where p is too small for floating point: from the likelihood ratio of one count.
+    tiny = ~np.isfinite(score)
+    z2 = np.maximum(2 * (d[tiny] * np.log(d[tiny] / b[tiny]) - d[tiny] + b[tiny]), 0.0)
+    score[tiny] = -log_ndtr(-np.sqrt(z2))
+    return score
 
 
 def tail_probability(toys: Floats, observed: float) -> float:

@@ -9,8 +9,9 @@ the data, gives the probability of an excess as large anywhere in the spectrum.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -18,21 +19,30 @@ from numpy.typing import NDArray
 from scipy.special import erf, ndtr, ndtri
 
 from femtobarn.stats.bumps.hunting import hunt, tail_probability
-from femtobarn.stats.bumps.span import goodness, searched_range, sidebands
-from femtobarn.stats.bumps.spectrum import basis, fit_many, fit_order, fit_with_bump
+from femtobarn.stats.bumps.span import Beside, searched_range, sidebands
+from femtobarn.stats.bumps.spectrum import Background, basis, fit_many, fit_order, fit_with_bump, predicted
 
 __all__ = ["BumpResult", "Injection", "SpectrumToSearch", "combined", "search", "search_all"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Mapped = Callable[
+    [Callable[["SpectrumToSearch"], "BumpResult"], Sequence["SpectrumToSearch"]], Iterable["BumpResult"]
+]
 
 #: Fewer bins or entries cannot tell a background from a bump.
 _LEAST_BINS: Final = 12
 _LEAST_ENTRIES: Final = 50.0
 #: Below this probability no smooth background describes the spectrum, whatever is searched for.
 _POOR: Final = 1e-3
+#: Toys that exceed the observed value and are enough to stop; below this share of them more are drawn, ...
+_ENOUGH: Final = 20
+_RARE: Final = 0.02
+#: ... so many times as many, and so many at once.
+_RARE_TOYS: Final = 10
+_AT_ONCE: Final = 500
 #: Spectra in the short list.
-_SHORT: Final = 10
+_SHORT: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +164,7 @@ def search(
     injection : Injection, optional
         Added to the data first; ``expected_z`` then says what it should give.
     """
-    counts, edges, use, added, outside = _searched(spectrum, injection)
+    counts, edges, use, added, outside, beside = _searched(spectrum, injection)
     entries = float(counts[use].sum())
     known: dict[str, Any] = {
         "name": spectrum.name, "nbins": len(counts), "entries": entries, **outside,
@@ -164,9 +174,9 @@ def search(
         return BumpResult(**known, status=f"only {int(use.sum())} bins, {_LEAST_BINS} are needed")
     if entries < _LEAST_ENTRIES:
         return BumpResult(**known, status=f"only {entries:g} entries, {_LEAST_ENTRIES:g} are needed")
-    beside = sidebands(counts, edges, use)
-    background = None if beside is None else fit_order(counts, edges, use, beside[0].order)
-    if background is None:
+    beside = beside or sidebands(counts, edges, use)
+    background = None if beside is None else fit_order(counts, edges, use, beside.background.order)
+    if beside is None or background is None:
         return BumpResult(**known, status="failed: no background fit converged")
     z, good = significances(counts, edges, use, background.order, background.coefficients)
     if not good[use].all():
@@ -176,13 +186,9 @@ def search(
     observed, window = hunt(counts[None], background.expected[None], use)
     first, width = (int(item) for item in window[0])
     rng = np.random.default_rng([seed, *spectrum.name.encode()])
-    drawn = rng.poisson(background.expected, (toys, len(counts))).astype(np.float64)
-    design = basis(edges, background.order)
-    c, fitted = fit_many(drawn, design, use, start=background.coefficients)
-    if fitted.mean() < 0.9:
-        lost = int((~fitted).sum())
-        return BumpResult(**known, status=f"failed: {lost} of {toys} toys could not be fitted")
-    spread, _ = hunt(drawn[fitted], np.exp(np.clip(c[fitted] @ design.T, -40, 40)), use)
+    spread, lost = _toys(background, basis(edges, background.order), use, float(observed[0]), toys, rng)
+    if lost > 0.1 * (lost + len(spread)):
+        return BumpResult(**known, status=f"failed: {lost} of {lost + len(spread)} toys could not be fitted")
     expected_z = None
     if injection is not None:
         b = np.maximum(background.expected, 1e-9)
@@ -191,43 +197,77 @@ def search(
         **known, z_max=float(z[at]), bin=at, mass_gev=float((edges[at] + edges[at + 1]) / 2),
         p_local=float(ndtr(-z[at])), p_global=tail_probability(spread, float(observed[0])),
         background=f"exp(P{background.order}(ln m))",
-        chi2_ndf=background.chi2_ndf, goodness=goodness(counts, edges, use),
+        chi2_ndf=background.chi2_ndf, goodness=beside.goodness,
         window=(float(edges[first]), float(edges[first + width])) if width else None,
         expected_z=expected_z,
     )  # fmt: skip
 
 
+def _toys(
+    background: Background, design: Floats, use: Mask, observed: float, toys: int, rng: np.random.Generator
+) -> tuple[Floats, int]:
+    """BumpHunter statistics of toys of a background, each fitted like the data, and how many had no fit.
+
+    A quarter of the toys is enough where many of them exceed the observed value, and where few do ten
+    times as many tell how the tail goes on: trials over thousands of spectra ask for that.
+    """
+    spread, lost = np.zeros(0), 0
+    for total in (toys // 4, toys, _RARE_TOYS * toys):
+        while len(spread) + lost < total:
+            size = min(total - len(spread) - lost, _AT_ONCE)
+            drawn = rng.poisson(background.expected, (size, len(use))).astype(np.float64)
+            c, fitted = fit_many(drawn, design, use, start=background.coefficients)
+            found, _ = hunt(drawn[fitted], predicted(c[fitted], design), use)
+            spread, lost = np.concatenate([spread, found]), lost + int((~fitted).sum())
+        above = int(np.sum(spread >= observed))
+        if above >= _ENOUGH or (total == toys and above > _RARE * total):
+            break
+    return spread, lost
+
+
 def _searched(
     spectrum: SpectrumToSearch, injection: Injection | None
-) -> tuple[Floats, Floats, Mask, Floats, dict[str, float]]:
-    """Counts, edges and used bins of the searched part, what was injected there, and what lies outside."""
+) -> tuple[Floats, Floats, Mask, Floats, dict[str, float], Beside | None]:
+    """Counts, edges and used bins of what is searched; what was injected, what lies outside; what fits."""
     counts = np.maximum(np.asarray(spectrum.counts, dtype=np.float64), 0.0)
     use = np.ones(len(counts), dtype=np.bool_) if spectrum.masked is None else ~spectrum.masked
     added = np.zeros(len(counts))
     if injection is not None:
         added = injection.events * _gaussian(spectrum.edges, injection.mass, injection.width)
         counts = counts + added
-    first, last = searched_range(counts, spectrum.edges, use) if spectrum.whole else (0, len(counts))
+    first, last, beside = 0, len(counts), None
+    if spectrum.whole:
+        first, last, beside = searched_range(counts, spectrum.edges, use)
     part = slice(first, last)
     outside = {
         "events_below": float(counts[:first].sum()),
         "events_above": float(counts[last:].sum()) + spectrum.outside,
         "events_masked": float(counts[part][~use[part]].sum()),
     }
-    return counts[part], spectrum.edges[first : last + 1], use[part], added[part], outside
+    return counts[part], spectrum.edges[first : last + 1], use[part], added[part], outside, beside
 
 
 def search_all(
-    spectra: Sequence[SpectrumToSearch], *, toys: int = 400, seed: int = 1, injection: Injection | None = None
+    spectra: Sequence[SpectrumToSearch],
+    *,
+    toys: int = 400,
+    seed: int = 1,
+    injection: Injection | None = None,
+    mapped: Mapped = map,
 ) -> dict[str, Any]:
-    """``search`` of fit.json: every spectrum and what they say together."""
-    results = [search(item, toys=toys, seed=seed, injection=injection) for item in spectra]
+    """``search`` of fit.json: every spectrum and what they say together.
+
+    ``mapped`` applies the search to all spectra as :func:`map` does, perhaps in several processes: every
+    spectrum has random numbers of its own, so the result does not depend on it.
+    """
+    results = list(mapped(partial(search, toys=toys, seed=seed, injection=injection), spectra))
     out: dict[str, Any] = {
         "method": {
             "background": "exp(Legendre polynomial), order by likelihood ratio beside the largest excess",
             "local": "profile likelihood of a Gaussian of one bin's width in each bin, background refitted",
-            "global": f"BumpHunter, windows of 2 to 5 bins, {toys} toys fitted like the data; beyond their "
-            "90 % quantile an exponential with the toys' mean excess",
+            "global": f"BumpHunter, windows of 2 to 5 bins, {toys} toys fitted like the data (a quarter "
+            f"of them where {_ENOUGH} exceed the data, {_RARE_TOYS} times as many where at most "
+            f"{_RARE:.0%} do); beyond their 90 % quantile an exponential with the toys' mean excess",
             "range": "a whole spectrum is searched from its broad maximum (no structure of up to five bins "
             "moves it) to five bins beyond its last event; what lies below is counted, not searched",
             "seed": seed,
@@ -242,7 +282,7 @@ def search_all(
 
 
 def _best(results: Sequence[BumpResult]) -> list[dict[str, Any]]:
-    """The ten spectra with the least probable excesses, in short."""
+    """The spectra with the least probable excesses, in short."""
     found = [item for item in results if item.p_global is not None]
     found.sort(key=lambda item: (item.p_global, item.name))
     keys = ("name", "mass_gev", "z_max", "p_global", "goodness", "entries")

@@ -7,6 +7,7 @@ bin is chance.  So the maximum is sought in a running median that no structure o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy.special import chdtrc
 from femtobarn.stats.bumps.hunting import WIDEST, hunt
 from femtobarn.stats.bumps.spectrum import Background, choose_background
 
-__all__ = ["goodness", "searched_range", "sidebands"]
+__all__ = ["Beside", "searched_range", "sidebands"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -30,8 +31,16 @@ _LEFT: Final = 12
 _GROUP: Final = 5.0
 
 
-def searched_range(counts: Floats, edges: Floats, use: Mask) -> tuple[int, int]:
-    """First bin of the search and the one behind its last.
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The background beside the largest excess, and the probability of a description as bad."""
+
+    background: Background
+    goodness: float
+
+
+def searched_range(counts: Floats, edges: Floats, use: Mask) -> tuple[int, int, Beside | None]:
+    """First bin of the search, the one behind its last, and the background beside its largest excess.
 
     Parameters
     ----------
@@ -42,19 +51,19 @@ def searched_range(counts: Floats, edges: Floats, use: Mask) -> tuple[int, int]:
     """
     filled = np.flatnonzero(counts > 0)
     if not len(filled):
-        return 0, len(counts)
+        return 0, len(counts), None
     last = min(int(filled[-1]) + 1 + WIDEST, len(counts))
     first = max(broad_maximum(counts[:last], use[:last]), int(filled[0]))
-    best, chosen = -1.0, first
+    best, chosen = None, first
     for start in range(first, min(first + _TRIED, last - _LEFT) + 1):
-        found = goodness(counts[start:last], edges[start : last + 1], use[start:last])
+        found = sidebands(counts[start:last], edges[start : last + 1], use[start:last])
         if found is None:
             break
-        if found > best:
+        if best is None or found.goodness > best.goodness:
             best, chosen = found, start
-        if found >= _GOOD:
+        if found.goodness >= _GOOD:
             break
-    return chosen, last
+    return chosen, last, best
 
 
 def broad_maximum(counts: Floats, use: Mask) -> int:
@@ -70,8 +79,8 @@ def broad_maximum(counts: Floats, use: Mask) -> int:
     return int(np.flatnonzero(median >= highest - np.sqrt(highest))[0])
 
 
-def sidebands(counts: Floats, edges: Floats, use: Mask) -> tuple[Background, Mask] | None:
-    """The background chosen without the window of the largest excess, and the bins it was fitted to.
+def sidebands(counts: Floats, edges: Floats, use: Mask) -> Beside | None:
+    """The background chosen without the window of the largest excess, None without a fit.
 
     What order a background needs must not be decided by a bump.
     """
@@ -83,18 +92,13 @@ def sidebands(counts: Floats, edges: Floats, use: Mask) -> tuple[Background, Mas
     if width:
         outside[max(first - 1, 0) : first + width + 1] = False
         background = choose_background(counts, edges, outside)
-    return None if background is None else (background, outside)
+        if background is None:
+            return None
+    return Beside(background, _goodness(counts, background, outside))
 
 
-def goodness(counts: Floats, edges: Floats, use: Mask) -> float | None:
-    """Probability of a description as bad, without the window of the largest excess; None without a fit.
-
-    Chi-squared over groups of neighbouring bins of at least five expected events.
-    """
-    found = sidebands(counts, edges, use)
-    if found is None:
-        return None
-    background, outside = found
+def _goodness(counts: Floats, background: Background, outside: Mask) -> float:
+    """Chi-squared probability over groups of neighbouring bins of at least five expected events."""
     total = np.cumsum(np.where(outside, background.expected, 0.0))
     group = np.floor(total / _GROUP).astype(np.int64)
     n = np.bincount(group, weights=np.where(outside, counts, 0.0))

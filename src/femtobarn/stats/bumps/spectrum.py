@@ -8,6 +8,7 @@ many spectra on the same bins (toys) are fitted at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -29,8 +30,10 @@ _TOLERANCE: Final = 1e-9
 _STEEPEST: Final = 40.0
 #: A prediction below this is none.
 _LEAST: Final = 1e-20
-#: Gain of ln L below which a fit with a bump has ended, and how often its step is halved.
+#: Gain of ln L below which a fit with a bump has ended, how many steps a slow one may take (scoring steps
+#: gain a fixed share each where few events decide), and how often a step is halved.
 _BUMP_TOLERANCE: Final = 1e-7
+_BUMP_ITERATIONS: Final = 400
 _HALVINGS: Final = 14
 
 
@@ -105,35 +108,45 @@ def fit_many(
     else:
         c = np.array(np.broadcast_to(start, (t, k)))
     ridge = 1e-10 * np.eye(k)
-    value = _objective(counts, design, weight, c)
+    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), k * k)
+    value, mu = _objective(counts, design, weight, c)
     converged = np.zeros(t, dtype=np.bool_)
+    active = np.arange(t)
     for _ in range(_ITERATIONS):
-        mu = np.exp(np.clip(c @ design.T, -_STEEPEST, _STEEPEST))
-        gradient = ((counts - mu) * weight) @ design
-        hessian = np.einsum("tn,ni,nj->tij", mu * weight, design, design)
+        n, at, before, m = counts[active], c[active], value[active], mu[active] * weight
+        gradient = (n * weight - m) @ design
+        hessian = (m @ products).reshape(-1, k, k)
         scale = np.trace(hessian, axis1=1, axis2=2)[:, None, None] / k
         step = np.linalg.solve(hessian + ridge * np.maximum(scale, 1e-12), gradient[..., None])[..., 0]
-        length = np.ones(t)
+        length = np.ones(len(active))
         for _ in range(12):
-            tried = c + length[:, None] * step
-            new = _objective(counts, design, weight, tried)
-            worse = ~(new >= value - 1e-12 * np.abs(value))
+            tried = at + length[:, None] * step
+            new, predicted = _objective(n, design, weight, tried)
+            worse = ~(new >= before - 1e-12 * np.abs(before))
             if not worse.any():
                 break
             length = np.where(worse, length / 3, length)
-        better = new >= value - 1e-12 * np.abs(value)
-        c = np.where(better[:, None], tried, c)
-        gain = np.where(better, new - value, 0.0)
-        value = np.where(better, new, value)
-        converged = (gain < _TOLERANCE * (1 + np.abs(value))) & np.isfinite(value)
-        if converged.all():
+        took = active[~worse]
+        c[took], value[took], mu[took] = tried[~worse], new[~worse], predicted[~worse]
+        gain = np.where(worse, 0.0, new - before)
+        ended = (gain < _TOLERANCE * (1 + np.abs(value[active]))) & np.isfinite(value[active])
+        converged[active[ended]] = True
+        active = active[~ended]
+        if not len(active):
             break
     return c, converged
 
 
-def _objective(counts: Floats, design: Floats, weight: Floats, c: Floats) -> Floats:
+def predicted(c: Floats, design: Floats) -> Floats:
+    """(t, n) expected events of coefficients (t, k)."""
+    return np.exp(np.clip(c @ design.T, -_STEEPEST, _STEEPEST))
+
+
+def _objective(counts: Floats, design: Floats, weight: Floats, c: Floats) -> tuple[Floats, Floats]:
+    """Log-likelihood (t,) without its constant, and the prediction (t, n)."""
     eta = np.clip(c @ design.T, -_STEEPEST, _STEEPEST)
-    return np.asarray(((counts * eta - np.exp(eta)) * weight).sum(axis=-1))
+    mu = np.exp(eta)
+    return np.asarray((counts * eta - mu) @ weight), mu
 
 
 def choose_background(
@@ -146,18 +159,29 @@ def choose_background(
     """
     bins = len(counts) if use is None else int(use.sum())
     highest = min(_MOST if bins > _LONG else ORDERS[1], max(bins // 8, 1))
-    fits = [fit_order(counts, edges, use, order) for order in range(min(ORDERS[0], highest), highest + 1)]
-    found = [item for item in fits if item is not None]
-    if not found:
-        return None
-    for i, fit in enumerate(found):
-        improved = any(
-            chdtrc(other.order - fit.order, max(fit.deviance - other.deviance, 0.0)) < level
-            for other in found[i + 1 : i + 3]
-        )
-        if not improved:
-            return fit
-    return found[-1]
+    lowest = min(ORDERS[0], highest)
+    fits: dict[int, Background | None] = {}
+
+    def fit(order: int) -> Background | None:
+        if order not in fits:
+            fits[order] = fit_order(counts, edges, use, order)
+        return fits[order]
+
+    found = None
+    for order in range(lowest, highest + 1):
+        this = fit(order)
+        if this is None:
+            continue
+        found = this
+        # The next two that have a fit.
+        above = (other for other in map(fit, range(order + 1, highest + 1)) if other is not None)
+        if not any(_improves(other, this, level) for other in islice(above, 2)):
+            break
+    return found
+
+
+def _improves(other: Background, fit: Background, level: float) -> bool:
+    return bool(chdtrc(other.order - fit.order, max(fit.deviance - other.deviance, 0.0)) < level)
 
 
 def fit_order(counts: Floats, edges: Floats, use: Mask | None, order: int) -> Background | None:
@@ -166,7 +190,7 @@ def fit_order(counts: Floats, edges: Floats, use: Mask | None, order: int) -> Ba
     c, converged = fit_many(counts[None, :], design, use)
     if not converged[0]:
         return None
-    expected = np.exp(np.clip(design @ c[0], -_STEEPEST, _STEEPEST))
+    expected = predicted(c, design)[0]
     bins = len(counts) if use is None else int(use.sum())
     return Background(order, c[0], expected, float(deviance(counts, expected, use)), bins - order - 1)
 
@@ -203,7 +227,7 @@ def fit_with_bump(
     parameters[:, :k] = start
     value = np.full(s, float(_bump_likelihood(counts, design, weight, shapes[:1], parameters[:1])[0][0]))
     base = value.copy()
-    for _ in range(_ITERATIONS):
+    for _ in range(_BUMP_ITERATIONS):
         if not len(active):
             break
         moved, gain = _bump_step(counts, design, weight, shapes[active], parameters[active], value[active])

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from femtobarn.api.pool import in_pool
+from femtobarn.run.pool import in_pool
 
 STOPPED = """
 import signal, sys, time
 from pathlib import Path
-from femtobarn.api.pool import in_pool
+from femtobarn.run.pool import in_pool
 
 class Stopped(BaseException): pass
 
