@@ -26,7 +26,7 @@ def main() -> None:
             request = Request(
                 what="ttbar", files=[f"ttbar__nominal={path}" for path in paths], out=f"{folder}/run",
                 settings=["mode=compat", "sanity=warn"], fresh=True, cache=kept,
-                executor="serial" if workers == 1 else "threads", workers=workers,
+                executor="serial" if workers == 1 else "auto", workers=workers,
             )  # fmt: skip
             return run(request, process_only=True)
 

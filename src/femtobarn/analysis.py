@@ -8,11 +8,12 @@ likes, run parts anywhere, repeat them and merge them.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -133,8 +134,7 @@ class Selection:
         self.weight: NDArray[np.float64] = np.array(
             np.broadcast_to(np.asarray(weight, dtype=np.float64), (length,))
         )
-        self.rows: list[tuple[str, NDArray[np.float64]]] = []
-        self.record("all")
+        self.rows: list[tuple[str, NDArray[np.float64]]] = [("all", self.weight)]
 
     def record(self, cut: str) -> None:
         """Add a cutflow row for the events that are left."""
@@ -203,7 +203,7 @@ class Stored:
     #: What later steps worked out and other later steps can use; never written anywhere.
     memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
-    @cached_property
+    @functools.cached_property
     def by_name(self) -> Mapping[str, Dataset]:
         return MappingProxyType({dataset.name: dataset for dataset in self.datasets})
 
@@ -265,6 +265,9 @@ class Analysis:
         ``place`` is where its outcome will be stored; files beside it with the same stem are its own.
     verdict : function (stored) -> why this result is a failure all the same; empty if it is none
         Asked last, when everything is written; the run then exits with 1.
+    threads : whether parts get on with each other in one process
+        So it is where ``process`` is compiled code that lets other threads run; ``auto`` then starts
+        processes for large jobs only.
     """
 
     name: str
@@ -296,6 +299,7 @@ class Analysis:
     shared_files: bool = False
     dataset_resources: Callable[[Any, Dataset], Mapping[str, Resource]] = field(default=lambda *_: {})
     settle: Callable[[Outcome, Any], Sequence[str]] | None = None
+    threads: bool = False
 
     def columns_for(self, parameters: Any, schema: str, dataset: Dataset) -> Columns:
         """The declared columns for one dataset read through one schema."""
@@ -316,6 +320,13 @@ def analysis_names() -> tuple[str, ...]:
     return tuple(sorted({point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}))
 
 
+@functools.cache
+def _installed(name: str, _places: tuple[str, ...]) -> tuple[importlib.metadata.EntryPoint, ...]:
+    """Entry points of a name; looked up once, as long as packages are searched for in the same places."""
+    found = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    return tuple(point for point in found if point.name == name)
+
+
 def find_analysis(name: str) -> Analysis:
     """An installed analysis by name, or one in a Python file the user names.
 
@@ -329,8 +340,9 @@ def find_analysis(name: str) -> Analysis:
         found = getattr(importlib.import_module(module), attribute, None)
         if isinstance(found, Analysis):
             return found
-    points = [p for p in importlib.metadata.entry_points(group=ENTRY_POINTS) if p.name == name]
+    points = _installed(name, tuple(sys.path))
     if not points:
+        _installed.cache_clear()  # it may be installed while this process lasts
         raise UsageError(
             f"unknown analysis {name!r}",
             near=nearest(name, analysis_names()),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 __all__ = [
     "ConfigError",
@@ -18,6 +19,7 @@ __all__ = [
     "NetworkError",
     "StoreError",
     "UsageError",
+    "missing_file",
     "nearest",
 ]
 
@@ -114,3 +116,15 @@ class LossError(FemtobarnError):
 
 class FitError(FemtobarnError):
     """A fit did not converge or cannot be done on these inputs."""
+
+
+def missing_file(path: str | Path, kind: type[FemtobarnError] = DataError) -> FemtobarnError:
+    """The error of a file that is not there, with similar names beside it, or where its path ends."""
+    place = Path(path)
+    folder = place.parent
+    if not folder.is_dir():
+        return kind("no such file", where=str(path), action=f"there is no folder {folder}: check the path")
+    near = nearest(place.name, (item.name for item in folder.iterdir()))
+    here = "the current folder" if folder == Path() else f"the folder {folder}"
+    return kind("no such file", where=str(path), near=near,
+                action=None if near else f"nothing in {here} has a similar name: check the path")  # fmt: skip

@@ -107,7 +107,7 @@ class Outcome:
         """Keep the rows of a chain of cuts."""
         rows = self.cutflows.setdefault(self.dataset, {})
         for cut, weight in selection.rows:
-            row = CutRow(len(weight), Compensated.of(weight), Compensated.of(weight**2))
+            row = CutRow(len(weight), *Compensated.with_squares(weight))
             rows[cut] = rows[cut] + row if cut in rows else row
 
     def add_sum(self, name: str, values: NDArray[Any] | float) -> None:

@@ -40,6 +40,10 @@ def test_the_second_pass_reads_nothing(tmp_path):
     assert second["j"].values.dtype == np.float32
     assert_array_equal(first["j"].values, second["j"].values)
     assert second["j"].offsets is second["k"].offsets
+    # Who writes into a column is told in the first pass already; and compiled code is made for one kind.
+    for columns in (first, second):
+        arrays = [columns["x"], columns["j"].values, columns["j"].offsets]
+        assert not any(array.flags.writeable for array in arrays)
     # x, j, k and the offsets that j and k share
     assert len(entries(tmp_path)) == 4
     assert kept.read(["j"], 10, 40)["j"].values.dtype == np.float64

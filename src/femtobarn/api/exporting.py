@@ -12,7 +12,7 @@ from femtobarn.analysis import Template, find_analysis
 from femtobarn.api.export_targets import TARGETS, Target, target_names
 from femtobarn.api.fit_files import is_fit, stored_model
 from femtobarn.api.outputs import reads_run
-from femtobarn.errors import DataError, StoreError, UsageError, nearest
+from femtobarn.errors import DataError, StoreError, UsageError, missing_file, nearest
 from femtobarn.run.files import SCHEMA_VERSION, read_json, write_csv, write_json, write_parquet
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ def templates_of(path: str | Path) -> dict[str, Template]:
         from femtobarn.export.root import read_root
 
         if not place.is_file():
-            raise UsageError("no such file", where=str(place))
+            raise missing_file(place, UsageError)
         found = read_root(place)
         if not found:
             raise UsageError("holds no one-dimensional histograms", where=str(place))

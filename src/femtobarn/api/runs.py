@@ -100,7 +100,8 @@ def run(
     with _credentials(new.plan, resolved, place) as exports:
         name, executor = choose(
             resolved.executor, place, workers=resolved.workers, parts=len(new.plan.parts),
-            events=new.plan.events, exports=exports, record=new.folder.path / CLUSTER_JOBS,
+            events=new.plan.events, threads=resolved.analysis.threads, exports=exports,
+            record=new.folder.path / CLUSTER_JOBS,
         )  # fmt: skip
         execution = execution_of(new, resolved, name, process_only=process_only)
         about = None if progress is None else progress(new.plan)

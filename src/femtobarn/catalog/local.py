@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from femtobarn.errors import DataError, nearest
+from femtobarn.errors import DataError, missing_file
 from femtobarn.records import FileRef
 
 __all__ = ["expand", "split_tree"]
@@ -43,9 +43,7 @@ def expand(
         return _in_folder(Path(url), recursive, f".{extension.lstrip('.')}", tree)
     if not glob.has_magic(url):
         if not Path(url).exists():
-            parent = Path(url).parent
-            beside = [item.name for item in parent.iterdir()] if parent.is_dir() else []
-            raise DataError("no such file", where=url, near=nearest(Path(url).name, beside))
+            raise missing_file(url)
         return (FileRef(url, tree),)
     # Not Path.glob: the pattern may start at the root or above the working directory.
     found = sorted(item for item in glob.glob(url, recursive=True) if Path(item).is_file())  # noqa: PTH207

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from femtobarn.catalog.quantity import Quantity
 from femtobarn.catalog.runtable import canonical, read_rows
-from femtobarn.errors import DataError
+from femtobarn.errors import DataError, missing_file
 
 __all__ = [
     "LS_SECONDS", "LumiTable", "Profile", "Sections", "SectionsByRun", "is_cumulative", "lumi_table",
@@ -225,7 +225,7 @@ def _arrow(path: Path) -> dict[str, npt.NDArray[Any]]:
         else:
             table = pyarrow.parquet.read_table(path)
     except FileNotFoundError as error:
-        raise DataError("no such file", where=str(path)) from error
+        raise missing_file(path) from error
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise DataError(f"cannot be read: {error}", where=str(path)) from error
     return {name: table[name].to_numpy() for name in table.column_names}

@@ -14,7 +14,7 @@ from typing import Any, Final
 from femtobarn.catalog.attributes import ATTRIBUTES, Attribute, parse, quantity
 from femtobarn.catalog.quantity import Quantity
 from femtobarn.catalog.runrecords import Run
-from femtobarn.errors import DataError, nearest
+from femtobarn.errors import DataError, missing_file, nearest
 
 __all__ = ["RunTable", "canonical", "read_runs"]
 
@@ -214,7 +214,7 @@ def read_rows(path: Path, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         else:
             yield from _csv(path, key)
     except FileNotFoundError as error:
-        raise DataError("no such file", where=str(path)) from error
+        raise missing_file(path) from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read: {error}", where=str(path)) from error
 
@@ -247,7 +247,7 @@ def _csv_lines(path: Path, key: str) -> Iterator[tuple[list[str], int, list[str]
                     )
                 yield names, reader.line_num, cells
     except FileNotFoundError as error:
-        raise DataError("no such file", where=str(path)) from error
+        raise missing_file(path) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot be read: {error}", where=str(path)) from error
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 import yaml
 
 from femtobarn.config.problems import Problems
-from femtobarn.errors import ConfigError, nearest
+from femtobarn.errors import ConfigError, missing_file
 
 __all__ = ["Keys", "Located", "Tagged", "load_file", "load_text"]
 
@@ -92,8 +92,7 @@ def load_file(path: Path, *, tags: frozenset[str] = frozenset()) -> Located:
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        beside = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise ConfigError("no such file", where=str(path), near=nearest(path.name, beside)) from error
+        raise missing_file(path, ConfigError) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(f"cannot be read: {reason}", where=str(path)) from error

@@ -12,7 +12,7 @@ from typing import Any, Final
 import awkward as ak
 
 from femtobarn.deliver.columns import Needs
-from femtobarn.errors import DataError, nearest
+from femtobarn.errors import DataError, missing_file, nearest
 from femtobarn.net import RemoteFile
 from femtobarn.net.remote import identity
 from femtobarn.read.models import restore_models
@@ -39,8 +39,7 @@ def identify(url: str) -> tuple[str, int]:
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except FileNotFoundError:
-        beside = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError("no such file", where=url, near=nearest(path.name, beside)) from None
+        raise missing_file(path) from None
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", where=url) from None
     if not size:

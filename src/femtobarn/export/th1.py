@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from femtobarn.errors import DataError
+from femtobarn.errors import missing_file
 from femtobarn.read.source import reading
 
 __all__ = ["Histogram1D", "read_1d", "root_file"]
@@ -114,7 +114,7 @@ def read_1d(path: Path) -> Iterator[Histogram1D]:
     import uproot
 
     if not path.is_file():
-        raise DataError("no such file", where=str(path))
+        raise missing_file(path)
     with reading(str(path)), uproot.open(path) as file:
         for name, kind in file.classnames(cycle=False).items():
             if kind.startswith(_ONE_D):

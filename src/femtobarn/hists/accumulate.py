@@ -58,6 +58,23 @@ def _fill_each(bins: Any, weights: Any, sums: Any) -> None:
                 x = w * w
 
 
+@numba.njit(cache=True)
+def _sum_pairs(values: Any) -> Any:
+    """Sum of the values and of their squares, each with its compensation."""
+    s, c, s2, c2 = 0.0, 0.0, 0.0, 0.0
+    for x in values:
+        t = s + x
+        v = t - s
+        c += (s - (t - v)) + (x - v)
+        s = t
+        y = x * x
+        t = s2 + y
+        v = t - s2
+        c2 += (s2 - (t - v)) + (y - v)
+        s2 = t
+    return s, c, s2, c2
+
+
 def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:
     """A + b as a rounded sum and its exact error (Knuth, The Art of Computer Programming 2, 4.2.2)."""
     s = a + b
@@ -84,10 +101,13 @@ class Compensated:
     @classmethod
     def of(cls, values: NDArray[Any] | float) -> Compensated:
         """The sum of an array."""
-        sums = np.zeros((4, 1))
-        flat = np.atleast_1d(np.asarray(values, dtype=np.float64))
-        _fill(np.zeros(len(flat), dtype=np.int64), flat, sums)
-        return cls(float(sums[0, 0]), float(sums[1, 0]))
+        return cls.with_squares(values)[0]
+
+    @classmethod
+    def with_squares(cls, values: NDArray[Any] | float) -> tuple[Compensated, Compensated]:
+        """The sum of an array and that of its squares."""
+        s, c, s2, c2 = _sum_pairs(np.atleast_1d(np.asarray(values, dtype=np.float64)))
+        return cls(float(s), float(c)), cls(float(s2), float(c2))
 
     def __add__(self, other: Compensated) -> Compensated:
         total, error = _two_sum(self.value, other.value)

@@ -100,36 +100,32 @@ def narrow(values: NDArray[Any]) -> NDArray[Any]:
 
 
 @numba.njit(cache=True)
-def best_trijet(px: Any, py: Any, pz: Any, energy: Any, btag: Any, n: int, btag_cut: float) -> Any:
-    """Mass of the three jets, at least one tagged, whose vector sum has the largest pT; -1 without any.
+def best_trijet(px: Any, py: Any, tagged: Any, n: int) -> Any:
+    """The three jets, at least one tagged, whose vector sum has the largest pT; (-1, -1, -1) without any.
 
     Parameters
     ----------
-    px, py, pz, energy, btag : (>= n,) float, GeV
+    px, py : (>= n,) float, GeV
+    tagged : (>= n,) bool
     n : int
-    btag_cut : float
 
     The first in lexicographic order wins among equals.
     """
-    best, bi, bj, bk = -1.0, -1, -1, -1
-    for i in range(n):
-        for j in range(i + 1, n):
+    best, which = -1.0, -1
+    for i in range(n - 2):
+        for j in range(i + 1, n - 1):
             x2, y2 = px[i] + px[j], py[i] + py[j]
-            tagged = btag[i] > btag_cut or btag[j] > btag_cut
+            tagged2 = tagged[i] | tagged[j]
             for k in range(j + 1, n):
-                if not tagged and not btag[k] > btag_cut:
-                    continue
                 x, y = x2 + px[k], y2 + py[k]
-                square = x * x + y * y
-                if square > best:
-                    best, bi, bj, bk = square, i, j, k
-    if bi < 0:
-        return -1.0
-    x = px[bi] + px[bj] + px[bk]
-    y = py[bi] + py[bj] + py[bk]
-    z = pz[bi] + pz[bj] + pz[bk]
-    e = energy[bi] + energy[bj] + energy[bk]
-    return np.sqrt(max(e * e - x * x - y * y - z * z, 0.0))
+                # Selections, not jumps: which three are the best cannot be guessed.
+                square = x * x + y * y if tagged2 | tagged[k] else -1.0
+                better = square > best
+                which = (i * MAX_JETS + j) * MAX_JETS + k if better else which
+                best = square if better else best
+    if which < 0:
+        return -1, -1, -1
+    return which // MAX_JETS**2, which // MAX_JETS % MAX_JETS, which % MAX_JETS
 
 
 @numba.njit(cache=True)
@@ -173,11 +169,10 @@ def eligible_jets(
     """Number of jets that may pass under some variation; their positions go to ``out``."""
     n = 0
     for j in range(first, last):
-        if np.float64(pt[j]) * most <= cuts.pt_min:
-            continue
-        if abs(np.float64(eta[j])) < cuts.eta_max and (cuts.id_bits == 0 or (jet_id[j] & cuts.id_bits) != 0):
-            out[n] = j
-            n += 1
+        # Every jet is written and only those that may pass are counted: no jump to guess.
+        out[n] = j
+        inside = (np.float64(pt[j]) * most > cuts.pt_min) & (abs(np.float64(eta[j])) < cuts.eta_max)
+        n += inside & (cuts.id_bits == 0 or (jet_id[j] & cuts.id_bits) != 0)
     return n
 
 
@@ -194,13 +189,54 @@ def _jet_vector(
 
 
 @numba.njit(cache=True)
-def _all_possible(first: int, last: int, pt: Any) -> Any:
+def _trijet_mass(jets: Any, vector: Any, factors: Any, cuts: Any) -> Any:
+    """Mass of three of the eligible jets under a variation; energies are needed of these three only."""
+    x, y, z, energy = 0.0, 0.0, 0.0, 0.0
+    for e in jets:
+        f = factors[e] if cuts.vary_vectors > 0 else 1.0
+        g = f if cuts.vary_vectors == 2 else 1.0
+        jx, jy, jz = vector[e, 0] * f, vector[e, 1] * f, vector[e, 2] * f
+        x, y, z = x + jx, y + jy, z + jz
+        if cuts.energy_given:
+            energy += vector[e, 3] * g
+        else:
+            energy += np.sqrt(jx * jx + jy * jy + jz * jz + vector[e, 3] * g * g)
+    return np.sqrt(max(energy * energy - x * x - y * y - z * z, 0.0))
+
+
+@numba.njit(cache=True)
+def _all_possible(pt: Any) -> Any:
     """Whether these momenta are numbers that the beams allow."""
+    least, most = pt.dtype.type(0.0), pt.dtype.type(_PT_LIMIT)
     good = True
-    for j in range(first, last):
+    for j in range(len(pt)):
         # Without a jump, so that many are compared at a time; not-a-number is neither.
-        good &= (pt[j] >= 0.0) & (pt[j] <= _PT_LIMIT)
+        good &= (pt[j] >= least) & (pt[j] <= most)
     return good
+
+
+@numba.njit(cache=True)
+def impossible_events(offsets: Any, pt: Any) -> Any:
+    """(n,) events with a jet pT that is no number, negative or above 13 TeV, or with too many jets."""
+    n = len(offsets) - 1
+    bad = np.empty(n, np.bool_)
+    for i in range(n):
+        bad[i] = offsets[i + 1] - offsets[i] > MAX_JETS
+    if not _all_possible(pt[offsets[0] : offsets[n]]):
+        for i in range(n):
+            bad[i] |= not _all_possible(pt[offsets[i] : offsets[i + 1]])
+    return bad
+
+
+@numba.njit(cache=True)
+def events_of_four(chosen: Any, bad: Any, offsets: Any) -> Any:
+    """Numbers of the chosen good events with at least four stored jets."""
+    out = np.empty(len(chosen), np.int64)
+    n = 0
+    for i in range(len(chosen)):
+        out[n] = i
+        n += chosen[i] & (not bad[i]) & (offsets[i + 1] - offsets[i] >= 4)
+    return out[:n]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -230,8 +266,9 @@ def select_jets(
     bad : (n,) bool
         Events with a jet pT that is no number, negative or above 13 TeV (they are in no row).
     """
-    n_events = len(offsets) - 1
-    room = len(kinds) * np.sum(chosen)
+    bad = impossible_events(offsets, pt)
+    candidates = events_of_four(chosen, bad, offsets)
+    room = len(kinds) * len(candidates)
     r_event = np.empty(room, np.int64)
     r_variation = np.empty(room, np.int8)
     r_region = np.empty(room, np.int8)
@@ -239,25 +276,17 @@ def select_jets(
     r_njet = np.empty(room, np.int16)
     r_nbtag = np.empty(room, np.int16)
     r_pt = np.empty((room, 4), np.float64)
-    bad = np.zeros(n_events, np.bool_)
     eligible = np.empty(MAX_JETS, np.int64)
     index = np.empty(MAX_JETS, np.int64)
     vpt = np.empty(MAX_JETS)
     factors = np.empty(MAX_JETS)
     vector = np.empty((MAX_JETS, 4))
-    px, py, pz, energy = np.empty(MAX_JETS), np.empty(MAX_JETS), np.empty(MAX_JETS), np.empty(MAX_JETS)
-    tag = np.empty(MAX_JETS)
+    px, py, tagged = np.empty(MAX_JETS), np.empty(MAX_JETS), np.empty(MAX_JETS, np.bool_)
     smeared = np.any(kinds == SMEAR)
     most = largest_factor(kinds, sizes)
-    suspicious = not _all_possible(offsets[0], offsets[n_events], pt)
     row = 0
-    for i in range(n_events):
+    for i in candidates:
         first, last = offsets[i], offsets[i + 1]
-        if last - first > MAX_JETS or (suspicious and not _all_possible(first, last, pt)):
-            bad[i] = True
-            continue
-        if not chosen[i] or last - first < 4:
-            continue
         n_eligible = eligible_jets(first, last, pt, eta, jet_id, most, cuts, eligible)
         if n_eligible < 4:
             continue
@@ -277,9 +306,10 @@ def select_jets(
                 order_by_pt(vpt, index, n)
             open_tags, closed_tags, total = 0, 0, 0.0
             for a in range(n):
-                tag[a] = np.float64(btag[eligible[index[a]]])
-                open_tags += tag[a] > cuts.btag_cut
-                closed_tags += tag[a] >= cuts.btag_cut
+                score = np.float64(btag[eligible[index[a]]])
+                tagged[a] = score > cuts.btag_cut
+                open_tags += tagged[a]
+                closed_tags += score >= cuts.btag_cut
                 total += vpt[a]
             control = closed_tags if cuts.closed_control else open_tags
             region, observable = 0, 0.0
@@ -292,14 +322,12 @@ def select_jets(
                 for a in range(n):
                     e = index[a]
                     f = factors[e] if cuts.vary_vectors > 0 else 1.0
-                    px[a], py[a], pz[a] = vector[e, 0] * f, vector[e, 1] * f, vector[e, 2] * f
-                    g = f if cuts.vary_vectors == 2 else 1.0
-                    if cuts.energy_given:
-                        energy[a] = vector[e, 3] * g
-                    else:
-                        square = px[a] * px[a] + py[a] * py[a] + pz[a] * pz[a]
-                        energy[a] = np.sqrt(square + vector[e, 3] * g * g)
-                observable = best_trijet(px, py, pz, energy, tag, n, cuts.btag_cut)
+                    px[a], py[a] = vector[e, 0] * f, vector[e, 1] * f
+                b1, b2, b3 = best_trijet(px, py, tagged, n)
+                # There is none only if a direction is no number.
+                observable = -1.0
+                if b1 >= 0:
+                    observable = _trijet_mass((index[b1], index[b2], index[b3]), vector, factors, cuts)
             elif control == 1:
                 region, observable = CONTROL, total
             r_event[row], r_variation[row], r_region[row] = i, v, region

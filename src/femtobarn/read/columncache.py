@@ -87,12 +87,20 @@ class CachedColumns:
             fresh: dict[str, Column] = read(missing, start, stop)
             for name, column in fresh.items():
                 save_column(self._folder, self._key(name, start, stop), column)
+                _protect(column)
             found |= fresh
         return {name: found[name] for name in branches}
 
     def _key(self, name: str, start: int, stop: int) -> str:
         what = json.dumps([*self._identity, name, start, stop])
         return hashlib.sha256(what.encode()).hexdigest()[:40]
+
+
+def _protect(column: Column) -> None:
+    """Read only, as it will be when it is mapped: for what compiled code has been made for, and for bugs."""
+    arrays = (column.offsets, column.values) if isinstance(column, Jagged) else (column,)
+    for array in arrays:
+        array.flags.writeable = False
 
 
 def save_column(folder: Path, key: str, column: Column) -> None:

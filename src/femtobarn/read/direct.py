@@ -20,6 +20,7 @@ from femtobarn.errors import DataError
 from femtobarn.kernels.jagged import Jagged
 from femtobarn.kernels.treescan import after_block, scan_branches
 from femtobarn.read.columns import Column
+from femtobarn.read.recycling import recycled
 from femtobarn.read.rootbytes import Bytes, Key, RootBytes, Unusual, buffer_of, unpack_blocks
 
 __all__ = ["DirectTree", "Lists", "PlainBranch", "plain_trees"]
@@ -303,14 +304,17 @@ class DirectTree:
                 low = min(low, int(branch.edges[inside[0]]))
                 high = max(high, int(branch.edges[inside[-1] + 1]))
         counts = self._flat(self.branch(counter), low, high)
-        ends = np.zeros(high - low + 1, dtype=np.int64)
+        ends = recycled(high - low + 1, np.int64)
+        ends[0] = 0
         np.cumsum(counts, out=ends[1:])
-        return Lists(low, ends, ends[start - low : stop - low + 1] - ends[start - low])
+        offsets = recycled(stop - start + 1, np.int64)
+        np.subtract(ends[start - low : stop - low + 1], ends[start - low], out=offsets)
+        return Lists(low, ends, offsets)
 
     def _flat(self, branch: PlainBranch, start: int, stop: int) -> NDArray[Any]:
         if branch.counter:
             raise Unusual
-        out = np.empty(max(stop - start, 0), dtype=branch.dtype.newbyteorder("="))
+        out = recycled(max(stop - start, 0), branch.dtype.newbyteorder("="))
         for number in branch.baskets(start, stop):
             first, last = int(branch.edges[number]), int(branch.edges[number + 1])
             data = self._basket(branch, number, last - first, last - first)
@@ -322,7 +326,7 @@ class DirectTree:
         self, branch: PlainBranch, low: int, ends: NDArray[np.int64], start: int, stop: int
     ) -> NDArray[Any]:
         begin = int(ends[start - low])
-        out = np.empty(int(ends[stop - low]) - begin, dtype=branch.dtype.newbyteorder("="))
+        out = recycled(int(ends[stop - low]) - begin, branch.dtype.newbyteorder("="))
         for number in branch.baskets(start, stop):
             first, last = int(branch.edges[number]), int(branch.edges[number + 1])
             origin = int(ends[first - low])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from femtobarn.errors import DataError, nearest
+from femtobarn.errors import DataError, missing_file, nearest
 from femtobarn.net import RemoteFile
 from femtobarn.read.arrays import ArrayFile
 from femtobarn.read.edm import EdmEvents
@@ -54,8 +54,7 @@ def open_source(ref: FileRef, schemas: Sequence[str] = ()) -> Source:
 def _check_local(url: str) -> None:
     path = Path(url)
     if not path.exists():
-        beside = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError("no such file", where=url, near=nearest(path.name, beside))
+        raise missing_file(url)
     if path.is_dir():
         raise DataError("is a folder, not a file", where=url, action=f"use '{url}/*.root'")
     if not os.access(path, os.R_OK):

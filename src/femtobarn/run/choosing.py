@@ -18,6 +18,8 @@ __all__ = ["EXECUTORS", "choose", "site_of"]
 EXECUTORS: Final = ("auto", "serial", "threads", "processes", "dask", "slurm", "htcondor", "pbs")
 #: Fewer events than this are processed sooner than a worker process has started.
 _WORTH_A_WORKER: Final = 300_000
+#: Beyond this a job lasts long enough to be kept apart from what may end a process.
+_MOST_IN_THREADS: Final = 20_000_000
 _ADDRESS: Final = "dask://"
 #: ``dask/SITE``, as older tools write it.
 _SITE: Final = "dask/"
@@ -56,12 +58,14 @@ def choose(
     workers: int | None,
     parts: int,
     events: int,
+    threads: bool = False,
     exports: Sequence[str] = (),
     record: Path | None = None,
 ) -> tuple[str, Executor]:
     """The executor of this name for a plan of so many parts and events.
 
-    ``auto`` stays in this process when starting workers would take longer than the work.
+    ``auto`` stays in this process when starting workers would take longer than the work, and for jobs of
+    some seconds whose parts run side by side in threads.
 
     Parameters
     ----------
@@ -71,6 +75,8 @@ def choose(
         Where the executor runs, by :func:`site_of`.
     parts, events : int
         Of the plan.
+    threads : bool
+        Whether the analysis gains from threads.
     exports : lines of shell
         More of them for jobs of a cluster to begin with.
     record : Path, optional
@@ -86,7 +92,7 @@ def choose(
     small = workers is None and (count == 1 or events < _WORTH_A_WORKER)
     if name == "serial" or (name == "auto" and small):
         return "serial", run_serially
-    if name == "threads":
+    if name == "threads" or (name == "auto" and threads and events <= _MOST_IN_THREADS):
         return "threads", lambda job, tasks: run_in_threads(job, tasks, workers=count)
     return "processes", lambda job, tasks: run_in_processes(job, tasks, workers=count)
 

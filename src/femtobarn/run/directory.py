@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 import logging
 import platform
@@ -365,6 +366,7 @@ def _origin(plan: Plan) -> str:
     return "toy" if stated or any(file.toy for file in plan.files) else ""
 
 
+@functools.cache
 def _libraries() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 

@@ -92,8 +92,21 @@ def source_fingerprint(analysis: Analysis) -> str:
     else is not installed (on ``PYTHONPATH``); other libraries count by their version.  What an edit
     changes on the disk while this process goes on with the code it has loaded does not count here.
     """
-    own = list(_own_modules(analysis))
+    own = tuple(_own_modules(analysis))
     roots = _roots(own)
+    # Our own modules are loaded and stay what they are; those of others may be edited and imported anew.
+    ours = all(module.name.startswith(f"{_HOUSE}.") for module in own)
+    modules = _used_by_ours(own) if ours else _used(own, roots)
+    return digest({module.name: _content(module, roots.get("")) for module in modules})
+
+
+@functools.cache
+def _used_by_ours(own: tuple[_Module, ...]) -> tuple[_Module, ...]:
+    return _used(own, _roots(own))
+
+
+def _used(own: Iterable[_Module], roots: Mapping[str, Path]) -> tuple[_Module, ...]:
+    """These modules and all that they import, directly or not."""
     # The same few names are imported everywhere; looking on the disk for each costs more than the hash.
     loose = functools.cache(_loose)
     find = functools.cache(lambda name: _find(name, roots, loose))
@@ -105,7 +118,7 @@ def source_fingerprint(analysis: Analysis) -> str:
             continue
         found[module.path] = module
         queue.extend(find(name) for name in _imported(module))
-    return digest({module.name: _content(module, roots.get("")) for module in found.values()})
+    return tuple(found.values())
 
 
 def _own_modules(analysis: Analysis) -> Iterator[_Module]:

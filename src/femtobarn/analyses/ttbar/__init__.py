@@ -54,4 +54,5 @@ analysis = Analysis(
     figures=figures.figures,
     styles=figures.STYLES_OF_MODEL,
     headline=figures.headline,
+    threads=True,
 )

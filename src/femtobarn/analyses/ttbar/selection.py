@@ -148,8 +148,9 @@ def _fill(out: Outcome, rows: Rows, weight: Array, ctx: Context) -> None:
             own = weight[rows.event[at]]
             labels, columns = [variation.label], [own]
             if number == 0:
+                pt = rows.pt[at]
                 labels += [v.label for v in weights]
-                columns += [own * weight_of(v, rows.pt[at]) for v in weights]
+                columns += [own * weight_of(v, pt) for v in weights]
             out.histograms[region].fill_each(
                 [category(region, ctx, label) for label in labels],
                 rows.observable[at],

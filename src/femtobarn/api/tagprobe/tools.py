@@ -14,7 +14,7 @@ import numpy as np
 
 from femtobarn.catalog import read_fileset, write_fileset
 from femtobarn.config.located import load_file
-from femtobarn.errors import ConfigError, DataError, UsageError, nearest
+from femtobarn.errors import ConfigError, DataError, UsageError, missing_file, nearest
 from femtobarn.hists import Axis, Sparse, write_hists
 from femtobarn.run.directory import RunDirectory
 from femtobarn.run.files import replacing, write_text
@@ -235,7 +235,7 @@ def migrate_pickle(file: str, *, trust: bool, out: str | None = None) -> tuple[P
     """Histograms of the older tool's pickle as UHI; unpickled in a process of its own."""
     path = Path(file)
     if not path.is_file():
-        raise UsageError("no such file", where=file)
+        raise missing_file(path, UsageError)
     if not trust:
         raise UsageError(
             "a pickle can run any program when it is read", where=file,

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from femtobarn.errors import ConfigError, DataError, nearest
+from femtobarn.errors import ConfigError, DataError, missing_file, nearest
 from femtobarn.stats.histfactory.build import (
     ChannelAxis,
     ChannelSpec,
@@ -109,7 +109,7 @@ def load_cabinetry(path: str | Path) -> CabinetryModel:
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError("no such file", where=str(path)) from None
+        raise missing_file(path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read: {error}", where=str(path)) from None
     except yaml.YAMLError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from femtobarn.errors import ConfigError, DataError, UsageError, nearest
+from femtobarn.errors import ConfigError, DataError, UsageError, missing_file, nearest
 
 __all__ = [
     "MODIFIER_KINDS",
@@ -207,7 +207,7 @@ def read_document(path: str | Path) -> Any:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise DataError("no such file", where=where) from None
+        raise missing_file(path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read: {error}", where=where) from None
     try:

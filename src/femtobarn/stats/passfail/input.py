@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from femtobarn.errors import DataError, StoreError, nearest
+from femtobarn.errors import DataError, StoreError, missing_file, nearest
 from femtobarn.stats.minimise import FloatArray
 from femtobarn.stats.passfail.likelihood import Spectra
 
@@ -117,8 +117,7 @@ def read_root_bins(
     from femtobarn.read.source import reading
 
     if not path.is_file():
-        beside = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError("no such file", where=str(path), near=nearest(path.name, beside))
+        raise missing_file(path)
     found: dict[ProbeBin, dict[str, str]] = {}
     with reading(str(path)), uproot.open(path) as file:
         classes = {n: c for n, c in file.classnames(cycle=False).items() if c.startswith("TH1")}
