@@ -30,11 +30,11 @@ _TOLERANCE: Final = 1e-9
 _STEEPEST: Final = 40.0
 #: A prediction below this is none.
 _LEAST: Final = 1e-20
-#: Gain of ln L below which a fit with a bump has ended, how many steps a slow one may take (scoring steps
-#: gain a fixed share each where few events decide), and how often a step is halved.
+#: Gain of ln L below which a fit with a bump has ended, and how often its step is halved.
 _BUMP_TOLERANCE: Final = 1e-7
-_BUMP_ITERATIONS: Final = 400
 _HALVINGS: Final = 14
+#: Smallest eigenvalue of the normalised information of a fit with a bump that a Newton step is made with.
+_LEAST_CURVATURE: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +227,7 @@ def fit_with_bump(
     parameters[:, :k] = start
     value = np.full(s, float(_bump_likelihood(counts, design, weight, shapes[:1], parameters[:1])[0][0]))
     base = value.copy()
-    for _ in range(_BUMP_ITERATIONS):
+    for _ in range(_ITERATIONS):
         if not len(active):
             break
         moved, gain = _bump_step(counts, design, weight, shapes[active], parameters[active], value[active])
@@ -254,25 +254,33 @@ def _bump_likelihood(
 def _bump_step(
     counts: Floats, design: Floats, weight: Floats, shapes: Floats, parameters: Floats, value: Floats
 ) -> tuple[Floats, Floats]:
-    """One damped scoring step of each fit: new parameters (s, k + 1), and what ln L gained (s,)."""
+    """One damped Newton step of each fit: new parameters (s, k + 1), and what ln L gained (s,)."""
     _, smooth, mu = _bump_likelihood(counts, design, weight, shapes, parameters)
     # Derivatives of mu: smooth x design for the coefficients, the shape for the bump.
     rows = np.concatenate([smooth[:, :, None] * design[None], shapes[:, :, None]], axis=2)
-    gradient = np.matmul(((counts / mu - 1) * weight)[:, None, :], rows)[:, 0]
-    # Expected information: positive definite, and exact enough near the maximum.
-    hessian = np.matmul((rows * (weight / mu)[:, :, None]).transpose(0, 2, 1), rows)
-    norm = np.sqrt(np.maximum(np.einsum("sii->si", hessian), 1e-12))
-    hessian = hessian / (norm[:, :, None] * norm[:, None, :]) + 1e-10 * np.eye(norm.shape[1])
+    residual = (counts / mu - 1) * weight
+    gradient = np.matmul(residual[:, None, :], rows)[:, 0]
+    columns = rows.transpose(0, 2, 1)
+    expected = np.matmul(columns * (weight / mu)[:, None, :], rows)
+    observed = np.matmul(columns * (weight * counts / mu**2)[:, None, :], rows)
+    observed[:, :-1, :-1] -= np.matmul(design.T * (residual * smooth)[:, None, :], design)
+    norm = np.sqrt(np.maximum(np.einsum("sii->si", expected), 1e-12))
+    scale = norm[:, :, None] * norm[:, None, :]
+    # Far from the maximum the observed information may have another sign; the expected never has.
+    curved = np.linalg.eigvalsh(observed / scale)[:, 0] > _LEAST_CURVATURE
+    hessian = np.where(curved[:, None, None], observed, expected) / scale + 1e-10 * np.eye(norm.shape[1])
     step = np.linalg.solve(hessian, (gradient / norm)[..., None])[..., 0] / norm
     best, at = value.copy(), parameters.copy()
-    left = np.arange(len(value))
+    left, gained = np.arange(len(value)), np.zeros(len(value), dtype=np.bool_)
     length = 1.0
     for _ in range(_HALVINGS):
         tried = parameters[left] + length * step[left]
         new = _bump_likelihood(counts, design, weight, shapes[left], tried)[0]
-        better = new >= value[left]
+        better = new >= best[left]
         best[left[better]], at[left[better]] = new[better], tried[better]
-        left = left[~better]
+        gained[left[better]] = True
+        # Half of a step that gains may gain more: where few events decide, whole steps overshoot.
+        left = left if length == 1.0 else np.flatnonzero(~gained)
         if not len(left):
             break
         length /= 2
