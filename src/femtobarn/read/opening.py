@@ -186,7 +186,7 @@ def _mismatch(
         return DataError(
             f"is not {either(candidates)}: it looks like {elsewhere[0].name} (tree {elsewhere[1]!r})",
             where=ref.url,
-            action=f"name it with --release {elsewhere[0].name} (of a survey --schema), or choose other files",
+            action=f"name it with --release {elsewhere[0].name} (a survey: --schema), or choose other files",
         )
     wanted = next((schema for schema in candidates if schema.format in ("tree", "edm")), candidates[0])
     tree = next((tree for tree in wanted.trees or trees[:1] if tree in trees), None)
