@@ -97,15 +97,17 @@ def excess(
     """
     points, expected = poisson_points(counts), np.asarray(background, dtype=np.float64)
     edges = np.asarray(axis.edges)
-    error = np.sqrt(np.maximum(expected, 1e-12))
-    pulls = (points.values - expected) / error
-    reach = 1.15 * max(3.0, float(np.abs(pulls).max()))
+    # Signed root of the Poisson likelihood ratio: (n - b) / sqrt(b) makes single events in a tail look large.
+    some = np.maximum(expected, 1e-12)
+    ratio = points.values * np.log(np.maximum(points.values, 1e-300) / some) - (points.values - some)
+    significances = np.sign(points.values - some) * np.sqrt(2.0 * np.maximum(ratio, 0.0))
+    reach = 1.15 * max(3.0, float(np.abs(significances).max()))
     with style():
         fig, main, panel = figure_with_panel(height=6.2)
         data = draw_points(main, edges, points)
         below = main.stairs(expected, edges, color=BLUE, linewidth=1.8, zorder=4)
         panel.axhline(0.0, color="0.4", linewidth=1.0)
-        panel.stairs(pulls, edges, fill=True, color=BLUE)
+        panel.stairs(significances, edges, fill=True, color=BLUE)
         if window is not None:
             for axes in (main, panel):
                 axes.axvspan(*window, color=RED, alpha=0.15, linewidth=0, zorder=1)
@@ -116,11 +118,11 @@ def excess(
         main.set_xlim(edges[0], edges[-1])
         main.set_ylabel(events_label(axis))
         panel.set_ylim(-reach, reach)
-        panel.set_ylabel("Pull")
+        panel.set_ylabel("Significance")
         panel.set_xlabel(axis_label(axis))
         label.draw(main)
     numbers = {
-        "edges": edges, "data": points.to_json(), "background": expected, "pulls": pulls,
+        "edges": edges, "data": points.to_json(), "background": expected, "significances": significances,
         "window": window, "observable": axis.name, "label": label.text,
     }  # fmt: skip
     return Drawing(name, fig, numbers, title, caption)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from femtobarn.plot.drawing import Drawing
-from femtobarn.plot.style import BLUE, PALETTE, Label, figure, style
+from femtobarn.plot.style import BLUE, PALETTE, Label, figure, plain_decades, style
 
 __all__ = ["bars", "scatter", "steps"]
 
@@ -46,8 +46,10 @@ def scatter(
         axes.plot(a, b, "o", color=BLUE, markersize=4, alpha=0.7)
         if log:
             axes.set_yscale("log")
+            plain_decades(axes.yaxis)
         if log_x:
             axes.set_xscale("log")
+            plain_decades(axes.xaxis)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         label.draw(axes)

@@ -21,6 +21,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis as DrawnAxis
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
     "figure",
     "figure_with_panel",
     "plain",
+    "plain_decades",
     "style",
 ]
 
@@ -254,3 +256,12 @@ def figure_with_panel(width: float = 6.4, height: float = 6.0) -> tuple[Figure, 
     main.tick_params(labelbottom=False)
     fig.align_ylabels((main, panel))
     return fig, main, panel
+
+
+def plain_decades(axis: DrawnAxis) -> None:
+    """Numbers such as 20 and 50 on a logarithmic axis, not powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(base=10.0, subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

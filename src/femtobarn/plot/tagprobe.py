@@ -9,12 +9,21 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from femtobarn.plot.drawing import Drawing
 from femtobarn.plot.panels import FloatArray, Points, draw_points, poisson_points
-from femtobarn.plot.style import BLUE, GREY, ORANGE, RED, Label, figure, figure_with_panel, style
+from femtobarn.plot.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    RED,
+    Label,
+    figure,
+    figure_with_panel,
+    plain_decades,
+    style,
+)
 
 __all__ = ["efficiency_figures", "fit_canvas", "variable_label"]
 
@@ -221,7 +230,7 @@ def _against(rows: Sequence[Mapping[str, Any]], variable: str, name: str, label:
         ends = [edge for row in rows for edge in row["edges"][variable]]
         if variable.endswith(("pt", "et")) and min(ends) > 0.0:
             panel.set_xscale("log")
-            _plain_decades(panel.xaxis)
+            plain_decades(panel.xaxis)
         panel.set_xlim(min(ends), max(ends))
         label.draw(main)
     numbers = {"rows": [dict(row) for row in rows], "variable": variable, "label": label.text}
@@ -231,15 +240,6 @@ def _against(rows: Sequence[Mapping[str, Any]], variable: str, name: str, label:
         f"their ratio with statistical (bars) and total (boxes) errors; crosses are not good.{hidden}"
     )
     return Drawing(name, fig, numbers, f"Efficiency against {variable}", caption)
-
-
-def _plain_decades(axis: Axis) -> None:
-    """Numbers such as 20 and 50 on a logarithmic axis, not powers of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(base=10.0, subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _places(rows: Sequence[Mapping[str, Any]], variable: str) -> tuple[FloatArray, FloatArray]:
@@ -339,7 +339,7 @@ def _map(
         fig.colorbar(mesh, ax=axes, pad=0.02).set_label(text, loc="top")
         if variables[1].endswith(("pt", "et")) and edges[1][0] > 0.0:
             axes.set_yscale("log")
-            _plain_decades(axes.yaxis)
+            plain_decades(axes.yaxis)
         if content.size <= 120:
             _cells(axes, edges, content, limits, log=axes.get_yscale() == "log")
         axes.set_xlabel(variable_label(variables[0]))

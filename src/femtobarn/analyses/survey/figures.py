@@ -83,7 +83,7 @@ def _best(stored: Stored, found: Mapping[str, Any], label: Label) -> Iterator[Dr
         variable(edges, "mass", label="Mass", unit="GeV"), counts, beside.background.expected, window=window,
         name="06_best", label=label, title=found["name"],
         caption=f"The least probable excess{place}: p = {found['p_global']:.2g} in this spectrum. "
-        "Lower panel: (data − background) / √background.",
+        "Lower panel: significance of each bin alone.",
     )  # fmt: skip
 
 
