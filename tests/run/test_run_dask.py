@@ -10,6 +10,7 @@ import pytest
 
 from femtobarn import api
 from femtobarn.errors import FemtobarnError, LossError, UsageError
+from femtobarn.run import on_dask
 from femtobarn.run.resources import Resources
 
 distributed = pytest.importorskip("distributed", reason="needs the extra dask")
@@ -83,6 +84,23 @@ def test_a_lost_scheduler(toy, tmp_path, tools, reference, running):
     assert api.resume(run, executor="serial").complete
     toy.run(tmp_path / "reference", settings=["delay=0.1"], fresh=True)
     assert tools.results(run) == tools.results(tmp_path / "reference")
+
+
+def test_a_connection_that_breaks_before_the_client_notices():
+    class Broken:
+        status = "running"
+
+        def nthreads(self):
+            raise ConnectionResetError("reset by peer")
+
+        def cancel(self, futures, **_):
+            raise ConnectionResetError("reset by peer")
+
+    held = on_dask._Held(Broken(), None, None)
+    with pytest.raises(FemtobarnError, match="the Dask scheduler is lost"):
+        held.fill(iter(()))
+    held._out["part"] = None, None
+    held.cancel()  # says nothing on top of that
 
 
 def test_nobody_at_the_address(toy, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -227,7 +227,10 @@ class _Held:
         """Worker threads, asked for now and then."""
         now = time.monotonic()
         if now - self._counted > _COUNT_SECONDS:
-            self._threads = sum(self._client.nthreads().values())
+            try:
+                self._threads = sum(self._client.nthreads().values())
+            except OSError as error:  # the connection broke before the client noticed
+                raise _lost() from error
             self._counted = now
             if self._threads:
                 self._seen, self._revived = now, 0
@@ -286,7 +289,8 @@ class _Held:
     def cancel(self) -> None:
         """Take back what is still out."""
         if self._out and self._client.status == "running":
-            self._client.cancel([future for future, _ in self._out.values()], force=True)
+            with suppress(OSError):  # a scheduler that is lost holds nothing any more
+                self._client.cancel([future for future, _ in self._out.values()], force=True)
 
 
 def _lost() -> FemtobarnError:
